@@ -2,8 +2,12 @@
 // as ordinary processes, for tests that need the genuine article and no
 // container engine.
 //
-//	cluster etcd FLAGS
-//	cluster kube-apiserver FLAGS
+//	cluster up [--dir DIR] [--port PORT]
+//
+// makes throw-away keys, starts both, prints one JSON line that says where
+// they are once they are ready, and runs until SIGTERM, SIGINT or the end of
+// its standard input. The other components are this same binary, called again
+// by `up`: `cluster etcd ...`, `cluster kube-apiserver ...`.
 //
 // Build it with
 //
@@ -30,6 +34,7 @@ import (
 // components are what the binary can be, by its first argument. Each takes the
 // arguments after that one and gives the exit code.
 var components = map[string]func(args []string) int{
+	"up":             runUp,
 	"etcd":           runEtcd,
 	"kube-apiserver": runAPIServer,
 }
@@ -40,7 +45,7 @@ func main() {
 			os.Exit(run(os.Args[2:]))
 		}
 	}
-	fmt.Fprintln(os.Stderr, "usage: cluster etcd|kube-apiserver FLAGS")
+	fmt.Fprintln(os.Stderr, "usage: cluster up [--dir DIR] [--port PORT], or cluster etcd|kube-apiserver FLAGS")
 	os.Exit(2)
 }
 
