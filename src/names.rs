@@ -39,6 +39,28 @@ pub const RESOURCE_IDS: &str = "identity-injector.io/resource-ids";
 /// Annotation we write: what was added, by which version and settings.
 pub const STATUS: &str = "identity-injector.io/status";
 
+/// The two prefixes our keys have.
+pub const PREFIXES: [&str; 2] = ["azure.workload.identity/", "identity-injector.io/"];
+/// Every annotation that means something on some object.
+pub const ANNOTATIONS: [&str; 16] = [
+    INJECT_PROXY,
+    PROXY_PORT,
+    TOKEN_EXPIRATION,
+    SKIP_CONTAINERS,
+    CLIENT_ID,
+    TENANT_ID,
+    CAPTURE,
+    IMDS_PASSTHROUGH,
+    SELECT,
+    PROXY_CPU_REQUEST,
+    PROXY_CPU_LIMIT,
+    PROXY_MEMORY_REQUEST,
+    PROXY_MEMORY_LIMIT,
+    PROXY_LOG_LEVEL,
+    RESOURCE_IDS,
+    STATUS,
+];
+
 /// Annotation by which kubectl picks a container.
 pub const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 /// Annotation that marks a static pod's image in the API server.
@@ -60,6 +82,8 @@ pub const TOKEN_PATH: &str = "/var/run/secrets/azure/tokens/azure-identity-token
 pub const PROXY_UID: i64 = 1501;
 /// The proxy's port unless the pod names another.
 pub const DEFAULT_PROXY_PORT: u16 = 8000;
+/// Seconds the projected token lives unless something says otherwise.
+pub const DEFAULT_TOKEN_EXPIRATION: i64 = 3600;
 /// The binary's path in its image.
 pub const BINARY: &str = "/identity-injector";
 
@@ -81,6 +105,8 @@ pub const IMDS_ENDPOINT: &str = "IMDS_ENDPOINT";
 pub const AZURE_POD_IDENTITY_AUTHORITY_HOST: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
 /// Further `IDENTITY_HEADER` values the proxy accepts, newline-separated; proxy container only.
 pub const ACCEPTED_IDENTITY_HEADERS: &str = "IDENTITY_INJECTOR_ACCEPTED_HEADERS";
+/// JSON map of resource or object ids to client ids; proxy container only.
+pub const RESOURCE_IDS_VARIABLE: &str = "IDENTITY_INJECTOR_RESOURCE_IDS";
 
 /// The instance metadata service of every Azure node.
 pub const IMDS_URL: &str = "http://169.254.169.254";

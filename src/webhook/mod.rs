@@ -1,23 +1,156 @@
-//! The `webhook` command.
+//! The admission webhook: `bind` -> [`Bound`] -> `run`.
 
+mod api_server;
+mod certificate;
+mod directory;
+mod handler;
+mod ready;
+mod review;
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
 use clap::Args as ClapArgs;
 use tokio_util::sync::CancellationToken;
 
+use self::api_server::ApiServer;
+use self::certificate::Pair;
+use self::directory::Directory;
+use self::handler::Webhook;
+use self::ready::Readiness;
 use crate::exit::Exit;
+use crate::inject::Flags;
+use crate::kubernetes;
+
+/// How long requests under way may take after the drain.
+const GRACE: Duration = Duration::from_secs(20);
 
 /// Arguments of `webhook`.
 #[derive(Debug, ClapArgs)]
-pub struct Args {}
+pub struct Args {
+    /// Where AdmissionReviews are answered, over TLS
+    #[arg(long, env = "BIND", default_value = "0.0.0.0:9443")]
+    bind: SocketAddr,
+    /// Where /healthz and /readyz are answered, over plain HTTP
+    #[arg(long, env = "HEALTH", default_value = "0.0.0.0:9440")]
+    health: SocketAddr,
+    /// Folder of tls.crt and tls.key; followed when they change
+    #[arg(long, env = "CERT_DIR", value_name = "DIR", default_value = "/certs")]
+    cert_dir: PathBuf,
+    /// Seconds to go on serving after SIGTERM, while the API server learns that this replica leaves
+    #[arg(long, env = "DRAIN_DELAY", value_name = "SECONDS", default_value_t = 5)]
+    drain_delay: u64,
+    /// Kubeconfig, where not that of the pod or of KUBECONFIG
+    #[arg(long, env = "KUBECONFIG_FILE", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    flags: Flags,
+}
 
-/// Runs the command until `shutdown`.
+/// A webhook that listens, and serves once [`Bound::run`] is called.
+pub struct Bound {
+    /// Where reviews are answered.
+    pub reviews: SocketAddr,
+    /// Where health is answered.
+    pub health: SocketAddr,
+    review_listener: TcpListener,
+    health_listener: TcpListener,
+    pair: Pair,
+    client: kube::Client,
+    flags: Flags,
+    drain_delay: Duration,
+}
+
+/// Runs the webhook until `shutdown`.
 ///
 /// # Errors
-/// When it can't do its work.
-#[allow(
-    clippy::unused_async,
-    clippy::needless_pass_by_value,
-    reason = "filled in next"
-)]
-pub async fn run(_args: Args, _shutdown: CancellationToken) -> anyhow::Result<Exit> {
-    anyhow::bail!("not built yet")
+/// When a port is taken, the certificate is not usable or no API server is known.
+pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<Exit> {
+    let client = kubernetes::connect(args.kubeconfig.as_deref()).await?;
+    bind(args, client).await?.run(shutdown).await
+}
+
+/// Binds both ports and reads the certificate; nothing is served yet.
+///
+/// # Errors
+/// When a port is taken or the certificate is not usable.
+pub async fn bind(args: Args, client: kube::Client) -> anyhow::Result<Bound> {
+    let pair = Pair::read(&args.cert_dir).await.context("--cert-dir")?;
+    let review_listener = listen(args.bind).context("--bind")?;
+    let health_listener = listen(args.health).context("--health")?;
+    Ok(Bound {
+        reviews: review_listener.local_addr()?,
+        health: health_listener.local_addr()?,
+        review_listener,
+        health_listener,
+        pair,
+        client,
+        flags: args.flags,
+        drain_delay: Duration::from_secs(args.drain_delay),
+    })
+}
+
+impl Bound {
+    /// Serves until `shutdown`: then not ready at once, serving on for the drain delay, then finishing.
+    ///
+    /// # Errors
+    /// When the certificate is not usable or a listener fails.
+    pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<Exit> {
+        let readiness = Readiness::default();
+        let directory = Directory::new(self.client.clone());
+        let api_server = ApiServer::default();
+        let tls = RustlsConfig::from_config(self.pair.server_config()?);
+        let background = [
+            tokio::spawn(directory.clone().watch(
+                readiness.pending("serviceaccounts"),
+                readiness.pending("namespaces"),
+            )),
+            tokio::spawn(certificate::follow(self.pair, tls.clone())),
+        ];
+        let version = self.flags.asks_the_api_server().then(|| {
+            let pending = readiness.pending("API server version");
+            tokio::spawn(api_server.clone().follow(self.client, pending))
+        });
+        let webhook = Webhook {
+            flags: self.flags,
+            directory,
+            api_server,
+        };
+        let handle = Handle::new();
+        let reviews = axum_server::from_tcp_rustls(self.review_listener, tls)?
+            .handle(handle.clone())
+            .serve(handler::reviews(webhook).into_make_service());
+        let health = axum_server::from_tcp(self.health_listener)?
+            .handle(handle.clone())
+            .serve(handler::health(readiness.clone()).into_make_service());
+        tracing::info!(reviews = %self.reviews, health = %self.health, "listening");
+        let drain = async {
+            shutdown.cancelled().await;
+            let _draining = readiness.pending("draining");
+            tracing::info!(delay = ?self.drain_delay, "leaving");
+            tokio::time::sleep(self.drain_delay).await;
+            handle.graceful_shutdown(Some(GRACE));
+            std::future::pending::<()>().await;
+        };
+        let served = tokio::select! {
+            served = async { tokio::try_join!(reviews, health) } => served,
+            () = drain => Ok(((), ())),
+        };
+        background
+            .into_iter()
+            .chain(version)
+            .for_each(|task| task.abort());
+        served.context("listener")?;
+        Ok(Exit::Done)
+    }
+}
+
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).with_context(|| address.to_string())?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }

@@ -1,0 +1,76 @@
+//! The annotations of a ServiceAccount or Namespace, trimmed to the ones we read.
+
+use std::borrow::Cow;
+
+use crate::names;
+
+/// Our own keys and values; small, since the webhook holds one for every ServiceAccount of the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Annotations {
+    entries: Box<[(Cow<'static, str>, Box<str>)]>,
+}
+
+impl Annotations {
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.entries
+            .iter()
+            .find(|(known, _)| known == key)
+            .map(|(_, value)| &**value)
+    }
+
+    /// The value of a key, an empty one counting as none.
+    #[must_use]
+    pub fn non_empty(&self, key: &str) -> Option<&str> {
+        self.get(key).filter(|value| !value.is_empty())
+    }
+
+    /// The keys, in no order.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(key, _)| &**key)
+    }
+}
+
+impl<K: AsRef<str>, V: AsRef<str>> FromIterator<(K, V)> for Annotations {
+    /// Keeps what has one of our two prefixes, drops the rest.
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(annotations: I) -> Self {
+        let ours = |key: &str| names::PREFIXES.iter().any(|prefix| key.starts_with(prefix));
+        let entries = annotations
+            .into_iter()
+            .filter(|(key, _)| ours(key.as_ref()))
+            .map(|(key, value)| (shared(key.as_ref()), Box::from(value.as_ref())));
+        Annotations {
+            entries: entries.collect(),
+        }
+    }
+}
+
+/// A known key costs no memory of its own.
+fn shared(key: &str) -> Cow<'static, str> {
+    match names::ANNOTATIONS.iter().find(|known| **known == key) {
+        Some(known) => Cow::Borrowed(known),
+        None => Cow::Owned(key.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_only_our_keys() {
+        let annotations: Annotations = [
+            (names::CLIENT_ID, "id"),
+            ("azure.workload.identity/client_id", "misspelt"),
+            ("kubectl.kubernetes.io/last-applied-configuration", "{}"),
+            (names::TENANT_ID, ""),
+        ]
+        .into_iter()
+        .collect();
+        assert_eq!(annotations.keys().count(), 3);
+        assert_eq!(annotations.get(names::CLIENT_ID), Some("id"));
+        assert_eq!(annotations.get(names::TENANT_ID), Some(""));
+        assert_eq!(annotations.non_empty(names::TENANT_ID), None);
+    }
+}

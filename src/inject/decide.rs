@@ -1,0 +1,215 @@
+//! The decision table (product contract, section 3).
+
+use super::settings::{Sources, boolean};
+use super::volume::TokenVolume;
+use super::{
+    Annotations, Capture, Decision, Identity, Input, Plan, Pod, Proxy, Reason, Refusal, Settings,
+    Verdict, Warning,
+};
+use crate::names;
+
+/// What a pod asks for, before its settings are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Request {
+    OptedOut,
+    Nothing,
+    Identity,
+    IdentityAndProxy,
+}
+
+/// Decides what one pod gets. Applied to its own result it plans the same again, and the patch is empty.
+#[must_use]
+pub fn decide(input: &Input<'_>) -> Verdict {
+    let none = Annotations::default();
+    let pod = Pod(input.pod);
+    let sources = Sources {
+        pod,
+        namespace: input.namespace,
+        service_account: input.service_account.unwrap_or(&none),
+        defaults: input.defaults,
+    };
+    let skip = |reason, warnings| Verdict {
+        decision: Decision::Skip(reason),
+        warnings,
+    };
+    let refuse = |refusal| Verdict {
+        decision: Decision::Refuse(refusal),
+        warnings: Vec::new(),
+    };
+    if pod.mirror() {
+        return skip(Reason::MirrorPod, Vec::new());
+    }
+    let proxy = match request(sources) {
+        Err(refusal) => return refuse(refusal),
+        Ok(Request::OptedOut) => return skip(Reason::OptedOut, Vec::new()),
+        Ok(Request::Nothing) => return skip(Reason::NotRequested, not_requested(sources)),
+        Ok(Request::Identity) => false,
+        Ok(Request::IdentityAndProxy) => true,
+    };
+    match plan(input, sources, proxy) {
+        Ok(plan) => {
+            let warnings = warnings(input, &plan);
+            Verdict {
+                decision: Decision::Inject(Box::new(plan)),
+                warnings,
+            }
+        }
+        Err(refusal) => refuse(refusal),
+    }
+}
+
+/// Whether the ServiceAccount can change what the pod gets. Where it can't, an unknown one is no reason to refuse.
+#[must_use]
+pub fn needs_service_account(pod: &serde_json::Value, namespace: &Annotations) -> bool {
+    let pod = Pod(pod);
+    let asks =
+        |value: Option<&str>| value.is_some_and(|value| boolean(names::USE, value) != Ok(false));
+    let proxy = pod
+        .annotation(names::INJECT_PROXY)
+        .or_else(|| namespace.get(names::INJECT_PROXY));
+    asks(pod.label(names::USE)) || asks(proxy) || namespace.get(names::SELECT).is_some()
+}
+
+fn request(sources: Sources<'_>) -> Result<Request, Refusal> {
+    let label = sources
+        .pod
+        .label(names::USE)
+        .map(|value| boolean(names::USE, value))
+        .transpose()?;
+    if label == Some(false) {
+        return Ok(Request::OptedOut);
+    }
+    if sources.proxy_requested()? {
+        return Ok(Request::IdentityAndProxy);
+    }
+    let selected =
+        sources.selects_by_service_account()? && client_id(sources.service_account).is_some();
+    Ok(if label == Some(true) || selected {
+        Request::Identity
+    } else {
+        Request::Nothing
+    })
+}
+
+fn plan(input: &Input<'_>, sources: Sources<'_>, proxy: bool) -> Result<Plan, Refusal> {
+    if proxy {
+        refuse_unfit(sources)?;
+    }
+    let settings = sources.settings(proxy)?;
+    if let Some(proxy) = &settings.proxy {
+        refuse_port_in_use(sources.pod, proxy)?;
+    }
+    let defaults = input.defaults;
+    if TokenVolume::of(sources.pod, &defaults.audience) == TokenVolume::NameTaken {
+        return Err(Refusal::VolumeName {
+            audience: defaults.audience.clone(),
+        });
+    }
+    let tenant_id = sources
+        .service_account
+        .non_empty(names::TENANT_ID)
+        .map(str::to_owned);
+    Ok(Plan {
+        settings,
+        identity: Identity {
+            client_id: client_id(sources.service_account).map(str::to_owned),
+            tenant_id: tenant_id.or_else(|| defaults.tenant_id.clone()),
+            authority_host: defaults.authority_host.clone(),
+            audience: defaults.audience.clone(),
+        },
+        proxy_image: defaults.proxy_image.clone(),
+        native_sidecar: defaults.native_sidecar,
+    })
+}
+
+fn refuse_unfit(sources: Sources<'_>) -> Result<(), Refusal> {
+    if sources.pod.windows() {
+        return Err(Refusal::Windows);
+    }
+    if sources.pod.host_network() && sources.capture()? == Capture::Redirect {
+        return Err(Refusal::HostNetwork);
+    }
+    Ok(())
+}
+
+fn refuse_port_in_use(pod: Pod<'_>, proxy: &Proxy) -> Result<(), Refusal> {
+    let taken = pod
+        .containers()
+        .find(|container| !container.injected() && container.declares_port(proxy.port));
+    match taken {
+        Some(container) => Err(Refusal::PortInUse {
+            container: container.name().to_owned(),
+            port: proxy.port,
+        }),
+        None => Ok(()),
+    }
+}
+
+fn not_requested(sources: Sources<'_>) -> Vec<Warning> {
+    match client_id(sources.service_account) {
+        Some(_) => {
+            vec![Warning::NotRequested {
+                service_account: sources.pod.service_account_name().to_owned(),
+            }]
+        }
+        None => Vec::new(),
+    }
+}
+
+fn warnings(input: &Input<'_>, plan: &Plan) -> Vec<Warning> {
+    let pod = Pod(input.pod);
+    let mut warnings = Vec::new();
+    let service_account = pod.service_account_name().to_owned();
+    match (input.service_account, &plan.identity.client_id) {
+        (None, _) => warnings.push(Warning::NoServiceAccount { service_account }),
+        (Some(_), None) => warnings.push(Warning::NoClientId { service_account }),
+        (Some(_), Some(_)) => {}
+    }
+    if plan.identity.tenant_id.is_none() {
+        warnings.push(Warning::NoTenant);
+    }
+    if plan.settings.proxy.is_some() && !plan.native_sidecar && ends_or_initialises(pod) {
+        warnings.push(Warning::ClassicSidecar);
+    }
+    let token_volume = TokenVolume::of(pod, &plan.identity.audience).name();
+    for container in pod
+        .containers()
+        .filter(|container| plan.settings.reaches(container.name()))
+    {
+        let mounted = container.mount_at(names::TOKEN_MOUNT);
+        if mounted.is_some_and(|mount| mount.get("name").is_none_or(|name| name != token_volume)) {
+            warnings.push(Warning::MountInUse {
+                container: container.name().to_owned(),
+            });
+        }
+    }
+    warnings.truncate(super::warning::MOST);
+    warnings
+}
+
+/// Whether a sidecar that is an ordinary container does not suit the pod.
+fn ends_or_initialises(pod: Pod<'_>) -> bool {
+    let restarts = pod
+        .spec("restartPolicy")
+        .is_none_or(|policy| policy == "Always");
+    !restarts
+        || pod
+            .list(super::List::Init)
+            .any(|container| !container.injected())
+}
+
+fn client_id(service_account: &Annotations) -> Option<&str> {
+    service_account.non_empty(names::CLIENT_ID)
+}
+
+impl Settings {
+    /// Whether a container of that name gets identity.
+    #[must_use]
+    pub fn reaches(&self, container: &str) -> bool {
+        container != names::INIT_CONTAINER
+            && !self
+                .skip_containers
+                .iter()
+                .any(|skipped| skipped == container)
+    }
+}

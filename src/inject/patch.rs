@@ -1,0 +1,246 @@
+//! A plan as explicit RFC 6902 operations on the raw pod: append, or insert where the order asks for it;
+//! create a missing parent once; never remove, never rewrite a list.
+
+use std::collections::BTreeSet;
+
+use json_patch::jsonptr::{PointerBuf, Token};
+use json_patch::{AddOperation, Patch, PatchOperation};
+use serde_json::{Value, json};
+
+use super::status::Status;
+use super::volume::TokenVolume;
+use super::{Capture, Container, List, Plan, Pod, Proxy, parts};
+use crate::names;
+
+/// The operations that give the pod what it lacks; none where it lacks nothing.
+#[must_use]
+pub fn patch(pod: &Value, plan: &Plan) -> Patch {
+    if !pod.is_object() {
+        return Patch(Vec::new());
+    }
+    let pod = Pod(pod);
+    let mut builder = Builder {
+        pod,
+        plan,
+        operations: Vec::new(),
+        status: Status::of(pod),
+        created: BTreeSet::new(),
+        mounted: false,
+    };
+    builder.add();
+    Patch(builder.operations)
+}
+
+struct Builder<'a> {
+    pod: Pod<'a>,
+    plan: &'a Plan,
+    operations: Vec<PatchOperation>,
+    status: Status,
+    /// Parents that operations of this pass create.
+    created: BTreeSet<String>,
+    /// Whether something mounts the token volume.
+    mounted: bool,
+}
+
+impl Builder<'_> {
+    fn add(&mut self) {
+        // Containers first, while their places are still those of the pod as it came.
+        let volume = TokenVolume::of(self.pod, &self.plan.identity.audience);
+        for container in self
+            .pod
+            .containers()
+            .filter(|container| self.plan.settings.reaches(container.name()))
+        {
+            self.add_to_container(container, volume.name());
+        }
+        if let Some(proxy) = &self.plan.settings.proxy {
+            self.add_proxy(proxy, volume.name());
+        }
+        if self.mounted && volume == TokenVolume::Absent {
+            self.status.volumes.insert(names::TOKEN_VOLUME.to_owned());
+            self.append(
+                &["spec"],
+                "volumes",
+                self.pod.spec("volumes"),
+                "volumes",
+                vec![parts::volume(self.plan)],
+            );
+        }
+        if !self.operations.is_empty() {
+            self.add_status();
+            self.add_roots();
+        }
+    }
+
+    fn add_to_container(&mut self, container: Container<'_>, volume: &str) {
+        let mut variables = parts::identity_variables(&self.plan.identity);
+        if let Some(proxy) = self
+            .plan
+            .settings
+            .proxy
+            .as_ref()
+            .filter(|_| !container.injected())
+        {
+            variables.extend(parts::proxy_variables(proxy));
+        }
+        let name = |variable: &Value| variable["name"].as_str().unwrap_or_default().to_owned();
+        variables.retain(|variable| container.variable(&name(variable)).is_none());
+        let index = container.index.to_string();
+        let path = ["spec", container.list.key(), &index];
+        let reads_token = match container.variable(names::AZURE_FEDERATED_TOKEN_FILE) {
+            Some(own) => own
+                .get("value")
+                .is_some_and(|file| file == names::TOKEN_PATH),
+            None => true,
+        };
+        if !variables.is_empty() {
+            let added = self
+                .status
+                .env
+                .entry(container.name().to_owned())
+                .or_default();
+            added.extend(variables.iter().map(name));
+            let created = format!("{}/env", container.name());
+            self.append(&path, "env", container.raw.get("env"), &created, variables);
+        }
+        if reads_token && container.mount_at(names::TOKEN_MOUNT).is_none() {
+            self.mounted = true;
+            self.status.mounts.insert(container.name().to_owned());
+            let created = format!("{}/volumeMounts", container.name());
+            self.append(
+                &path,
+                "volumeMounts",
+                container.raw.get("volumeMounts"),
+                &created,
+                vec![parts::mount(volume)],
+            );
+        }
+    }
+
+    fn add_proxy(&mut self, proxy: &Proxy, volume: &str) {
+        let list = if self.plan.native_sidecar {
+            List::Init
+        } else {
+            List::Regular
+        };
+        if self.pod.container(names::PROXY_CONTAINER).is_none() {
+            self.mounted = true;
+            // A redirect that is there already keeps its place before the proxy.
+            let after_redirect =
+                |container: Container<'_>| (container.list == list).then_some(container.index + 1);
+            let place = self
+                .pod
+                .container(names::INIT_CONTAINER)
+                .and_then(after_redirect)
+                .unwrap_or(0);
+            let container = parts::proxy_container(self.plan, proxy, self.pod, volume);
+            self.insert_container(list, place, names::PROXY_CONTAINER, container);
+        }
+        if proxy.capture == Capture::Redirect && self.pod.container(names::INIT_CONTAINER).is_none()
+        {
+            let container = parts::redirect_container(self.plan, proxy);
+            self.insert_container(List::Init, 0, names::INIT_CONTAINER, container);
+        }
+        if list == List::Regular {
+            self.add_default_container();
+        }
+    }
+
+    fn insert_container(&mut self, list: List, place: usize, name: &str, container: Value) {
+        let created = list.key().to_owned();
+        let exists = self.pod.spec(list.key()).is_some_and(Value::is_array)
+            || self.created.contains(&created);
+        let added = match list {
+            List::Init => &mut self.status.init_containers,
+            List::Regular => &mut self.status.containers,
+        };
+        added.insert(name.to_owned());
+        if exists {
+            self.operation(&["spec", list.key(), &place.to_string()], container);
+        } else {
+            self.created.insert(created);
+            self.operation(&["spec", list.key()], json!([container]));
+        }
+    }
+
+    /// kubectl would else pick the proxy, which stands first among the containers.
+    fn add_default_container(&mut self) {
+        let first = self
+            .pod
+            .list(List::Regular)
+            .find(|container| !container.injected());
+        let (Some(first), None) = (first, self.pod.annotation(names::DEFAULT_CONTAINER)) else {
+            return;
+        };
+        self.annotate(names::DEFAULT_CONTAINER, first.name());
+        self.status
+            .annotations
+            .insert(names::DEFAULT_CONTAINER.to_owned());
+    }
+
+    fn add_status(&mut self) {
+        self.annotations();
+        self.status.created.extend(self.created.iter().cloned());
+        self.status.stamp(self.plan);
+        // Plain strings in plain collections always serialise.
+        let status = serde_json::to_string(&self.status).unwrap_or_default();
+        self.annotate(names::STATUS, &status);
+    }
+
+    /// A pod without metadata or spec gets them before anything is put in.
+    fn add_roots(&mut self) {
+        for root in ["metadata", "spec"] {
+            if !self.pod.0.get(root).is_some_and(Value::is_object) {
+                self.operations.insert(0, add(&[root], json!({})));
+            }
+        }
+    }
+
+    fn annotate(&mut self, key: &str, value: &str) {
+        self.annotations();
+        self.operation(&["metadata", "annotations", key], json!(value));
+    }
+
+    fn annotations(&mut self) {
+        let annotations = self
+            .pod
+            .0
+            .get("metadata")
+            .and_then(|metadata| metadata.get("annotations"));
+        if !annotations.is_some_and(Value::is_object)
+            && self.created.insert("annotations".to_owned())
+        {
+            self.operation(&["metadata", "annotations"], json!({}));
+        }
+    }
+
+    /// Appends to a list, or creates it with these elements.
+    fn append(
+        &mut self,
+        parent: &[&str],
+        key: &str,
+        list: Option<&Value>,
+        created: &str,
+        elements: Vec<Value>,
+    ) {
+        let path: Vec<&str> = parent.iter().copied().chain([key]).collect();
+        if list.is_some_and(Value::is_array) {
+            let end: Vec<&str> = path.iter().copied().chain(["-"]).collect();
+            for element in elements {
+                self.operation(&end, element);
+            }
+        } else {
+            self.created.insert(created.to_owned());
+            self.operation(&path, Value::Array(elements));
+        }
+    }
+
+    fn operation(&mut self, path: &[&str], value: Value) {
+        self.operations.push(add(path, value));
+    }
+}
+
+fn add(path: &[&str], value: Value) -> PatchOperation {
+    let path = PointerBuf::from_tokens(path.iter().map(|token| Token::new(*token)));
+    PatchOperation::Add(AddOperation { path, value })
+}

@@ -1,0 +1,201 @@
+//! Read-only view of a pod as raw JSON. Whatever is missing or of another type counts as absent,
+//! so that every question has an answer on any JSON.
+
+use serde_json::Value;
+
+use crate::names;
+
+/// A pod, or a pod template, as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Pod<'a>(pub &'a Value);
+
+/// One of a pod's containers.
+#[derive(Clone, Copy, Debug)]
+pub struct Container<'a> {
+    /// The list it stands in.
+    pub list: List,
+    /// Its place in that list.
+    pub index: usize,
+    /// The container as it came.
+    pub raw: &'a Value,
+}
+
+/// The container lists that are looked at; ephemeral containers are added after admission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// `spec.initContainers`
+    Init,
+    /// `spec.containers`
+    Regular,
+}
+
+impl List {
+    /// The list's key under `spec`.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            List::Init => "initContainers",
+            List::Regular => "containers",
+        }
+    }
+}
+
+impl<'a> Pod<'a> {
+    /// The value of a label.
+    #[must_use]
+    pub fn label(self, key: &str) -> Option<&'a str> {
+        self.0.get("metadata")?.get("labels")?.get(key)?.as_str()
+    }
+
+    /// The value of an annotation.
+    #[must_use]
+    pub fn annotation(self, key: &str) -> Option<&'a str> {
+        self.0
+            .get("metadata")?
+            .get("annotations")?
+            .get(key)?
+            .as_str()
+    }
+
+    /// The keys of all annotations.
+    pub fn annotation_keys(self) -> impl Iterator<Item = &'a str> {
+        let annotations = self
+            .0
+            .get("metadata")
+            .and_then(|metadata| metadata.get("annotations"));
+        annotations
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| key.as_str())
+    }
+
+    /// The name of the pod's ServiceAccount; `default` where it names none.
+    #[must_use]
+    pub fn service_account_name(self) -> &'a str {
+        let name = self.spec("serviceAccountName").and_then(Value::as_str);
+        name.filter(|name| !name.is_empty()).unwrap_or("default")
+    }
+
+    /// Whether the pod shares the node's network.
+    #[must_use]
+    pub fn host_network(self) -> bool {
+        self.spec("hostNetwork")
+            .and_then(Value::as_bool)
+            .unwrap_or(false)
+    }
+
+    /// Whether the pod is made for Windows nodes, by `spec.os` or its node selector.
+    #[must_use]
+    pub fn windows(self) -> bool {
+        let os = self.spec("os").and_then(|os| os.get("name"));
+        let selector = self.spec("nodeSelector");
+        let selected = |key| selector.and_then(|selector| selector.get(key));
+        [
+            os,
+            selected("kubernetes.io/os"),
+            selected("beta.kubernetes.io/os"),
+        ]
+        .into_iter()
+        .flatten()
+        .any(|name| name == "windows")
+    }
+
+    /// Whether this is the API server's image of a static pod, which can't be changed.
+    #[must_use]
+    pub fn mirror(self) -> bool {
+        self.annotation(names::MIRROR_POD).is_some()
+    }
+
+    /// Init containers, then regular ones, each in its order.
+    pub fn containers(self) -> impl Iterator<Item = Container<'a>> {
+        [List::Init, List::Regular]
+            .into_iter()
+            .flat_map(move |list| self.list(list))
+    }
+
+    /// The containers of one list.
+    pub fn list(self, list: List) -> impl Iterator<Item = Container<'a>> {
+        let containers = self.spec(list.key()).and_then(Value::as_array);
+        containers
+            .into_iter()
+            .flatten()
+            .enumerate()
+            .map(move |(index, raw)| Container { list, index, raw })
+    }
+
+    /// The container of that name, in whichever list.
+    #[must_use]
+    pub fn container(self, name: &str) -> Option<Container<'a>> {
+        self.containers().find(|container| container.name() == name)
+    }
+
+    /// The pod's volumes.
+    pub fn volumes(self) -> impl Iterator<Item = &'a Value> {
+        self.spec("volumes")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+    }
+
+    /// A field of the spec.
+    #[must_use]
+    pub fn spec(self, key: &str) -> Option<&'a Value> {
+        self.0.get("spec")?.get(key)
+    }
+}
+
+impl<'a> Container<'a> {
+    /// The container's name; empty where it has none, which the API server refuses later.
+    #[must_use]
+    pub fn name(self) -> &'a str {
+        self.raw
+            .get("name")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+
+    /// Whether we, or the reference, put it there.
+    #[must_use]
+    pub fn injected(self) -> bool {
+        [names::INIT_CONTAINER, names::PROXY_CONTAINER].contains(&self.name())
+    }
+
+    /// The entry of a variable. The last one counts, as the kubelet has it.
+    #[must_use]
+    pub fn variable(self, name: &str) -> Option<&'a Value> {
+        let env = self.raw.get("env").and_then(Value::as_array)?;
+        env.iter()
+            .rev()
+            .find(|entry| entry.get("name").and_then(Value::as_str) == Some(name))
+    }
+
+    /// The mount at that folder.
+    #[must_use]
+    pub fn mount_at(self, folder: &str) -> Option<&'a Value> {
+        let mounts = self.raw.get("volumeMounts").and_then(Value::as_array)?;
+        let path = |mount: &'a Value| mount.get("mountPath").and_then(Value::as_str);
+        mounts
+            .iter()
+            .find(|mount| path(mount).is_some_and(|path| path.trim_end_matches('/') == folder))
+    }
+
+    /// Whether it declares that TCP port.
+    #[must_use]
+    pub fn declares_port(self, port: u16) -> bool {
+        let ports = self
+            .raw
+            .get("ports")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
+        let tcp = |entry: &Value| {
+            entry
+                .get("protocol")
+                .is_none_or(|protocol| protocol == "TCP")
+        };
+        ports
+            .into_iter()
+            .any(|entry| entry.get("containerPort") == Some(&Value::from(port)) && tcp(entry))
+    }
+}

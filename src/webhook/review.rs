@@ -1,0 +1,253 @@
+//! AdmissionReview, v1 and v1beta1: bytes in, bytes out. The only file that knows the wire format.
+
+use base64::Engine;
+use json_patch::Patch;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A review as the API server sent it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Review {
+    api_version: String,
+    kind: String,
+    /// The request in it.
+    pub request: Request,
+}
+
+/// What the API server asks about.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Request {
+    /// Echoed in the answer, else the API server discards it.
+    pub uid: String,
+    /// What kind of object this is.
+    #[serde(default)]
+    pub kind: Kind,
+    /// Set for a part of an object, such as `ephemeralcontainers`.
+    #[serde(default)]
+    pub sub_resource: String,
+    /// `CREATE`, `UPDATE`, `DELETE` or `CONNECT`.
+    #[serde(default)]
+    pub operation: String,
+    /// The object's namespace, which the object itself may not say.
+    #[serde(default)]
+    pub namespace: String,
+    /// Whether nothing will be stored.
+    #[serde(default)]
+    pub dry_run: Option<bool>,
+    /// The object; null for a deletion.
+    #[serde(default)]
+    pub object: Value,
+}
+
+/// A group, version and kind.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Kind {
+    /// Empty for the core group.
+    pub group: String,
+    /// As in `v1`.
+    pub version: String,
+    /// As in `Pod`.
+    pub kind: String,
+}
+
+/// A body that is no review; there is no uid to answer to.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// Nothing was sent.
+    #[error("request body is empty: an AdmissionReview is expected")]
+    Empty,
+    /// No JSON, or no review.
+    #[error("request body is no AdmissionReview: {0}")]
+    Syntax(#[from] serde_json::Error),
+    /// Another kind of object.
+    #[error(
+        "request body is {api_version} {kind}: an admission.k8s.io/v1 or admission.k8s.io/v1beta1 AdmissionReview is expected"
+    )]
+    Kind {
+        /// Its version.
+        api_version: String,
+        /// Its kind.
+        kind: String,
+    },
+}
+
+/// An answer to a request.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// What to change; an empty patch is not sent.
+    pub patch: Option<Patch>,
+    /// Set where the pod may not be created.
+    pub denial: Option<Denial>,
+    /// Sentences the client shows.
+    pub warnings: Vec<String>,
+    /// For the audit log.
+    pub decision: &'static str,
+    /// For the audit log; empty where there is none.
+    pub reason: &'static str,
+}
+
+/// Why a pod may not be created.
+#[derive(Debug)]
+pub struct Denial {
+    /// HTTP status code.
+    pub code: u16,
+    /// A sentence that a person can act on.
+    pub message: String,
+}
+
+impl Review {
+    /// Reads a review.
+    ///
+    /// # Errors
+    /// When the bytes are none.
+    pub fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
+        if bytes.is_empty() {
+            return Err(Unreadable::Empty);
+        }
+        let review: Review = serde_json::from_slice(bytes)?;
+        let known = ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"]
+            .contains(&review.api_version.as_str());
+        if known && review.kind == "AdmissionReview" {
+            Ok(review)
+        } else {
+            Err(Unreadable::Kind {
+                api_version: review.api_version,
+                kind: review.kind,
+            })
+        }
+    }
+
+    /// Writes the answer in the version of the request.
+    ///
+    /// # Errors
+    /// When a patch can't be written, which no patch of ours is.
+    pub fn answer(&self, answer: &Answer) -> serde_json::Result<Vec<u8>> {
+        let patch = answer.patch.as_ref().filter(|patch| !patch.0.is_empty());
+        let patch = patch.map(serde_json::to_vec).transpose()?;
+        serde_json::to_vec(&ReviewOut {
+            api_version: &self.api_version,
+            kind: "AdmissionReview",
+            response: Response {
+                uid: &self.request.uid,
+                allowed: answer.denial.is_none(),
+                patch_type: patch.is_some().then_some("JSONPatch"),
+                patch: patch.map(|patch| base64::engine::general_purpose::STANDARD.encode(patch)),
+                status: answer.denial.as_ref().map(|denial| Status {
+                    code: denial.code,
+                    message: &denial.message,
+                }),
+                warnings: &answer.warnings,
+                audit_annotations: Audit {
+                    decision: answer.decision,
+                    reason: answer.reason,
+                },
+            },
+        })
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReviewOut<'a> {
+    api_version: &'a str,
+    kind: &'static str,
+    response: Response<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Response<'a> {
+    uid: &'a str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status<'a>>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
+    audit_annotations: Audit,
+}
+
+#[derive(Serialize)]
+struct Status<'a> {
+    code: u16,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct Audit {
+    decision: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reason: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn bodies() {
+        let review = |version| {
+            json!({"apiVersion": version, "kind": "AdmissionReview", "request": {"uid": "u"}})
+                .to_string()
+        };
+        let table = [
+            ("v1", review("admission.k8s.io/v1"), Ok("u")),
+            ("v1beta1", review("admission.k8s.io/v1beta1"), Ok("u")),
+            (
+                "v2",
+                review("admission.k8s.io/v2"),
+                Err("request body is admission.k8s.io/v2 AdmissionReview: an"),
+            ),
+            ("empty", String::new(), Err("request body is empty")),
+            (
+                "no JSON",
+                "pod".to_owned(),
+                Err("request body is no AdmissionReview: expected value"),
+            ),
+            (
+                "no request",
+                r#"{"apiVersion":"v1","kind":"Pod"}"#.to_owned(),
+                Err("request body is no AdmissionReview: missing field"),
+            ),
+        ];
+        for (case, body, expected) in table {
+            match (Review::read(body.as_bytes()), expected) {
+                (Ok(review), Ok(uid)) => assert_eq!(review.request.uid, uid, "{case}"),
+                (Err(error), Err(start)) => {
+                    assert!(error.to_string().starts_with(start), "{case}: {error}");
+                }
+                (result, _) => panic!("{case}: {result:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn denial_echoes_uid_and_version() {
+        let body = json!({"apiVersion": "admission.k8s.io/v1beta1", "kind": "AdmissionReview", "request": {"uid": "u"}});
+        let review = Review::read(body.to_string().as_bytes()).unwrap();
+        let denial = Some(Denial {
+            code: 400,
+            message: "no".to_owned(),
+        });
+        let answer = Answer {
+            denial,
+            decision: "denied",
+            reason: "invalid_port",
+            ..Answer::default()
+        };
+        let written: Value = serde_json::from_slice(&review.answer(&answer).unwrap()).unwrap();
+        let expected = json!({"apiVersion": "admission.k8s.io/v1beta1", "kind": "AdmissionReview", "response": {
+            "uid": "u", "allowed": false, "status": {"code": 400, "message": "no"},
+            "auditAnnotations": {"decision": "denied", "reason": "invalid_port"},
+        }});
+        assert_eq!(written, expected);
+    }
+}
