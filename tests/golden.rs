@@ -2,6 +2,8 @@
 //! `arguments` (optional) holds further flags; `output.yaml` and `messages.txt` what it printed.
 //! `make bless` writes them anew; the diff is reviewed as code.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
