@@ -1,0 +1,327 @@
+//! Who owns which key of an object, and the writes that respect it: server-side apply and the plain update.
+//!
+//! Ownership goes as deep as the keys of `metadata.annotations`, `metadata.labels` and `data`, and is kept where the
+//! real server keeps it, in `metadata.managedFields`. Pure: an object and a request in, an object out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde_json::{Map, Value, json};
+
+use crate::kind::Key;
+use crate::refusal::{Conflict, Refusal};
+
+/// The writer of a request, and when it writes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Writer<'a> {
+    pub(crate) manager: &'a str,
+    /// RFC 3339.
+    pub(crate) now: &'a str,
+}
+
+/// A map whose keys have owners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Section {
+    Data,
+    Annotations,
+    Labels,
+}
+
+impl Section {
+    const ALL: [Self; 3] = [Self::Data, Self::Annotations, Self::Labels];
+
+    /// The names that lead to the map.
+    fn steps(self) -> &'static [&'static str] {
+        match self {
+            Self::Data => &["data"],
+            Self::Annotations => &["metadata", "annotations"],
+            Self::Labels => &["metadata", "labels"],
+        }
+    }
+
+    fn pointer(self) -> String {
+        self.steps().iter().map(|step| format!("/{step}")).collect()
+    }
+
+    /// The pointer in a `fieldsV1`, where names carry the prefix `f:`.
+    fn field_pointer(self) -> String {
+        self.steps()
+            .iter()
+            .map(|step| format!("/f:{step}"))
+            .collect()
+    }
+}
+
+/// The place of one owned key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Path {
+    section: Section,
+    key: String,
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, ".{}.{}", self.section.steps().join("."), self.key)
+    }
+}
+
+/// One entry of `managedFields`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Owner {
+    manager: String,
+    operation: String,
+    time: String,
+    paths: BTreeSet<Path>,
+}
+
+impl Owner {
+    fn is(&self, manager: &str, operation: &str) -> bool {
+        self.manager == manager && self.operation == operation
+    }
+
+    /// The owner as the real server's conflict message names it.
+    fn described(&self) -> String {
+        if self.operation == UPDATE {
+            format!("{:?} using v1 at {}", self.manager, self.time)
+        } else {
+            format!("{:?}", self.manager)
+        }
+    }
+}
+
+const APPLY: &str = "Apply";
+const UPDATE: &str = "Update";
+
+/// Server-side apply of `applied`, whose kind and names are already known to be those of `key`.
+///
+/// # Errors
+/// [`Refusal::ApplyConflict`] when another manager owns a key with another value and `force` is not set;
+/// [`Refusal::BadRequest`] when `applied` has fields beyond those this file keeps owners for.
+pub(crate) fn apply(
+    key: &Key,
+    live: Option<&Value>,
+    applied: &Value,
+    writer: Writer<'_>,
+    force: bool,
+) -> Result<Value, Refusal> {
+    only_owned_fields(applied)?;
+    let mut object = live.cloned().unwrap_or_else(|| bare(key));
+    let mut owners = owners(&object);
+    let wanted = leaves(applied);
+    let present = leaves(&object);
+
+    let taken = |path: &Path| {
+        present
+            .get(path)
+            .is_some_and(|value| Some(value) != wanted.get(path))
+    };
+    let mut conflicts = Vec::new();
+    for owner in owners
+        .iter_mut()
+        .filter(|owner| !owner.is(writer.manager, APPLY))
+    {
+        for path in wanted.keys().filter(|path| taken(path)) {
+            if owner.paths.contains(path) {
+                conflicts.push(Conflict {
+                    owner: owner.described(),
+                    path: path.to_string(),
+                });
+            }
+            owner.paths.remove(path);
+        }
+    }
+    if !force && !conflicts.is_empty() {
+        conflicts.sort();
+        return Err(Refusal::ApplyConflict(conflicts));
+    }
+
+    let applied_before = claim(&mut owners, APPLY, writer, wanted.keys().cloned().collect());
+    for path in applied_before {
+        let orphan = !owners.iter().any(|owner| owner.paths.contains(&path));
+        if orphan && !wanted.contains_key(&path) {
+            unset(&mut object, &path);
+        }
+    }
+    for (path, value) in wanted {
+        set(&mut object, &path, value);
+    }
+    record(&mut object, owners);
+    Ok(object)
+}
+
+/// A create or replace by other means than apply: what `written` changes becomes the writer's, without conflicts.
+pub(crate) fn update(live: Option<&Value>, mut written: Value, writer: Writer<'_>) -> Value {
+    let before = live.map(leaves).unwrap_or_default();
+    let after = leaves(&written);
+    let mut owners = live.map(owners).unwrap_or_default();
+    for owner in &mut owners {
+        owner
+            .paths
+            .retain(|path| before.get(path) == after.get(path));
+    }
+    let changed = after
+        .iter()
+        .filter(|(path, value)| before.get(*path) != Some(value));
+    let mut mine: BTreeSet<Path> = changed.map(|(path, _)| path.clone()).collect();
+    if let Some(owner) = owners.iter().find(|owner| owner.is(writer.manager, UPDATE)) {
+        mine.extend(owner.paths.iter().cloned());
+    }
+    claim(&mut owners, UPDATE, writer, mine);
+    record(&mut written, owners);
+    written
+}
+
+fn bare(key: &Key) -> Value {
+    let mut metadata = json!({"name": key.name});
+    if !key.namespace.is_empty() {
+        metadata["namespace"] = json!(key.namespace);
+    }
+    json!({"kind": key.kind.name(), "apiVersion": "v1", "metadata": metadata})
+}
+
+fn only_owned_fields(applied: &Value) -> Result<(), Refusal> {
+    let legal = [
+        ("", ["kind", "apiVersion", "metadata", "data"]),
+        ("/metadata", ["name", "namespace", "annotations", "labels"]),
+    ];
+    for (pointer, legal) in legal {
+        let fields = applied.pointer(pointer).and_then(Value::as_object);
+        for (name, value) in fields.into_iter().flatten() {
+            if !value.is_null() && !legal.contains(&name.as_str()) {
+                let legal = legal.join(", ");
+                return Err(Refusal::BadRequest(format!(
+                    "simkube applies no field {pointer}/{name}; at this place it has {legal}"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn leaves(object: &Value) -> BTreeMap<Path, Value> {
+    let mut leaves = BTreeMap::new();
+    for section in Section::ALL {
+        let map = object
+            .pointer(&section.pointer())
+            .and_then(Value::as_object);
+        for (key, value) in map.into_iter().flatten() {
+            leaves.insert(
+                Path {
+                    section,
+                    key: key.clone(),
+                },
+                value.clone(),
+            );
+        }
+    }
+    leaves
+}
+
+/// Makes `paths` the writer's whole share and gives back what it was. The time moves only with the share.
+fn claim(
+    owners: &mut Vec<Owner>,
+    operation: &str,
+    writer: Writer<'_>,
+    paths: BTreeSet<Path>,
+) -> BTreeSet<Path> {
+    if let Some(owner) = owners
+        .iter_mut()
+        .find(|owner| owner.is(writer.manager, operation))
+    {
+        if owner.paths != paths {
+            owner.time = writer.now.to_owned();
+        }
+        return std::mem::replace(&mut owner.paths, paths);
+    }
+    owners.push(Owner {
+        manager: writer.manager.to_owned(),
+        operation: operation.to_owned(),
+        time: writer.now.to_owned(),
+        paths,
+    });
+    BTreeSet::new()
+}
+
+fn set(object: &mut Value, path: &Path, value: Value) {
+    let mut map = object;
+    for step in path.section.steps() {
+        map = &mut map[*step];
+    }
+    map[path.key.as_str()] = value;
+}
+
+/// Takes the key away, and its map when it was the last.
+fn unset(object: &mut Value, path: &Path) {
+    let Some(map) = object
+        .pointer_mut(&path.section.pointer())
+        .and_then(Value::as_object_mut)
+    else {
+        return;
+    };
+    map.shift_remove(&path.key);
+    if !map.is_empty() {
+        return;
+    }
+    if let Some((last, parents)) = path.section.steps().split_last() {
+        let parent: String = parents.iter().map(|step| format!("/{step}")).collect();
+        if let Some(parent) = object.pointer_mut(&parent).and_then(Value::as_object_mut) {
+            parent.shift_remove(*last);
+        }
+    }
+}
+
+fn owners(object: &Value) -> Vec<Owner> {
+    let entries = object
+        .pointer("/metadata/managedFields")
+        .and_then(Value::as_array);
+    entries.into_iter().flatten().map(owner).collect()
+}
+
+fn owner(entry: &Value) -> Owner {
+    let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+    let mut paths = BTreeSet::new();
+    for section in Section::ALL {
+        let map = entry["fieldsV1"]
+            .pointer(&section.field_pointer())
+            .and_then(Value::as_object);
+        let names = map
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, _)| name.strip_prefix("f:"));
+        paths.extend(names.map(|key| Path {
+            section,
+            key: key.to_owned(),
+        }));
+    }
+    Owner {
+        manager: text("manager"),
+        operation: text("operation"),
+        time: text("time"),
+        paths,
+    }
+}
+
+/// Writes the entries of those who own anything, apply before update as the real server sorts them.
+fn record(object: &mut Value, mut owners: Vec<Owner>) {
+    owners.retain(|owner| !owner.paths.is_empty());
+    owners.sort_by(|a, b| {
+        (&a.operation, &a.time, &a.manager).cmp(&(&b.operation, &b.time, &b.manager))
+    });
+    let entries: Vec<Value> = owners.iter().map(entry).collect();
+    object["metadata"]["managedFields"] = json!(entries);
+}
+
+fn entry(owner: &Owner) -> Value {
+    let mut fields = Value::Object(Map::new());
+    for path in &owner.paths {
+        let mut map = &mut fields;
+        for step in path.section.steps() {
+            map = &mut map[format!("f:{step}")];
+        }
+        map[format!("f:{}", path.key)] = json!({});
+    }
+    json!({
+        "manager": owner.manager, "operation": owner.operation, "apiVersion": "v1", "time": owner.time,
+        "fieldsType": "FieldsV1", "fieldsV1": fields,
+    })
+}
