@@ -105,8 +105,8 @@ pub const IMDS_ENDPOINT: &str = "IMDS_ENDPOINT";
 pub const AZURE_POD_IDENTITY_AUTHORITY_HOST: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
 /// Further `IDENTITY_HEADER` values the proxy accepts, newline-separated; proxy container only.
 pub const ACCEPTED_IDENTITY_HEADERS: &str = "IDENTITY_INJECTOR_ACCEPTED_HEADERS";
-/// JSON map of resource or object ids to client ids; proxy container only.
-pub const RESOURCE_IDS_VARIABLE: &str = "IDENTITY_INJECTOR_RESOURCE_IDS";
+/// JSON map of resource id or object id to client id, as the `RESOURCE_IDS` annotation has it; proxy container only.
+pub const PROXY_RESOURCE_IDS: &str = "IDENTITY_INJECTOR_RESOURCE_IDS";
 
 /// The instance metadata service of every Azure node.
 pub const IMDS_URL: &str = "http://169.254.169.254";

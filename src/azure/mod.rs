@@ -1,3 +1,8 @@
 //! The only room that speaks to Azure.
 
+pub mod aadsts;
+pub mod assertion;
+pub mod authority;
+pub mod cache;
 pub mod http;
+pub mod token;

@@ -96,7 +96,7 @@ pub fn proxy_container(plan: &Plan, proxy: &Proxy, pod: Pod<'_>, volume: &str) -
         proxy
             .resource_ids
             .as_deref()
-            .map(|map| variable(names::RESOURCE_IDS_VARIABLE, map)),
+            .map(|map| variable(names::PROXY_RESOURCE_IDS, map)),
     );
     let mut container = json!({
         "name": names::PROXY_CONTAINER,

@@ -1,23 +1,206 @@
-//! The `proxy` command.
+//! The `proxy` command: answers the pod's IMDS and App Service token requests with tokens of its own identity.
 
-use clap::Args as ClapArgs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::{Args as ClapArgs, ValueEnum};
+use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
+use tracing::info;
+use url::Url;
 
+use crate::azure;
+use crate::azure::authority::BadAuthority;
+use crate::azure::cache::Cache;
+use crate::azure::token::{Entra, SETTLING_WINDOW};
+use crate::cloud::Cloud;
 use crate::exit::Exit;
+use crate::names;
+use crate::proxy::imds::Rules;
+use crate::proxy::passthrough::Passthrough;
+use crate::proxy::resource_ids::{BadResourceIds, ResourceIds};
+use crate::proxy::server::Proxy;
+
+pub mod imds;
+pub mod passthrough;
+pub mod path;
+pub mod refusal;
+pub mod reply;
+pub mod resource_ids;
+pub mod server;
+pub mod wait;
+
+/// How long `--wait` waits.
+const WAIT_LIMIT: Duration = Duration::from_secs(60);
 
 /// Arguments of `proxy`.
-#[derive(Debug, ClapArgs)]
-pub struct Args {}
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Args {
+    /// Port to listen on, at 127.0.0.1 and [::1]
+    #[arg(long, env = "PROXY_PORT", default_value_t = names::DEFAULT_PROXY_PORT)]
+    pub port: u16,
+    /// Whether requests other than for tokens are handed to the node's instance metadata service
+    #[arg(long, env = "IMDS_PASSTHROUGH", value_enum, default_value_t = ImdsPassthrough::Allow)]
+    pub imds_passthrough: ImdsPassthrough,
+    /// Address of the node's instance metadata service
+    #[arg(long, env = "IMDS_URL", default_value = names::IMDS_URL)]
+    pub imds_url: String,
+    /// Serve nothing; return once a proxy on this port listens, or fail after 60 s
+    #[arg(long, env = "PROXY_WAIT")]
+    pub wait: bool,
+    /// Client id of requests that name no identity
+    #[arg(long, env = names::AZURE_CLIENT_ID)]
+    pub client_id: Option<String>,
+    /// Tenant of the identities
+    #[arg(long, env = names::AZURE_TENANT_ID)]
+    pub tenant_id: Option<String>,
+    /// File of the projected service-account token
+    #[arg(long, env = names::AZURE_FEDERATED_TOKEN_FILE, default_value = names::TOKEN_PATH)]
+    pub federated_token_file: PathBuf,
+    /// Microsoft Entra's address
+    #[arg(long, env = names::AZURE_AUTHORITY_HOST, default_value = Cloud::Public.authority_host())]
+    pub authority_host: String,
+    /// Value that the X-IDENTITY-HEADER (or secret) header of App Service requests must have
+    #[arg(long, env = names::IDENTITY_HEADER, hide_env_values = true)]
+    pub identity_header: Option<SecretString>,
+    /// Further values of that header, one a line
+    #[arg(long, env = names::ACCEPTED_IDENTITY_HEADERS, hide_env_values = true)]
+    pub accepted_identity_headers: Option<SecretString>,
+    /// JSON object of resource id or object id to client id, for requests that name the identity so
+    #[arg(long, env = names::PROXY_RESOURCE_IDS)]
+    pub resource_ids: Option<String>,
+}
+
+/// Whether the node's IMDS may be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ImdsPassthrough {
+    /// It may.
+    Allow,
+    /// It is answered for with 404.
+    Deny,
+}
+
+/// Arguments that no proxy can start with.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No tenant.
+    #[error(
+        "AZURE_TENANT_ID not set: give --tenant-id, or annotate the ServiceAccount with {}",
+        names::TENANT_ID
+    )]
+    NoTenant,
+    /// The tenant can't stand in a URL.
+    #[error("--tenant-id (AZURE_TENANT_ID) {0:?}: a GUID or a domain name is expected")]
+    Tenant(String),
+    /// Entra's address.
+    #[error("--authority-host (AZURE_AUTHORITY_HOST): {0}")]
+    Authority(#[from] BadAuthority),
+    /// The node's address.
+    #[error(
+        "--imds-url (IMDS_URL) {0:?}: an address as in {example} is expected", example = names::IMDS_URL
+    )]
+    ImdsUrl(String),
+    /// The map.
+    #[error("--resource-ids ({variable}): {0}", variable = names::PROXY_RESOURCE_IDS)]
+    ResourceIds(#[from] BadResourceIds),
+    /// The client for Entra.
+    #[error("{0}")]
+    EntraClient(#[from] azure::http::Error),
+    /// The client for the node.
+    #[error("HTTP client: {0}")]
+    NodeClient(#[from] reqwest::Error),
+}
 
 /// Runs the command until `shutdown`.
 ///
 /// # Errors
-/// When it can't do its work.
-#[allow(
-    clippy::unused_async,
-    clippy::needless_pass_by_value,
-    reason = "filled in next"
-)]
-pub async fn run(_args: Args, _shutdown: CancellationToken) -> anyhow::Result<Exit> {
-    anyhow::bail!("not built yet")
+/// When it can't start, or a listener fails.
+pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<Exit> {
+    if args.wait {
+        return tokio::select! {
+            ready = wait::ready(args.port, WAIT_LIMIT) => if ready {
+                Ok(Exit::Done)
+            } else {
+                bail!("no proxy was ready on 127.0.0.1:{} within {} s", args.port, WAIT_LIMIT.as_secs())
+            },
+            () = shutdown.cancelled() => bail!("stopped before a proxy was ready on 127.0.0.1:{}", args.port),
+        };
+    }
+    let proxy = args.proxy(SETTLING_WINDOW)?;
+    let bound = proxy.bind(args.port).await?;
+    info!(
+        addresses = ?bound.addresses(),
+        client_id = args.client_id.as_deref().unwrap_or("as requested"),
+        tenant_id = args.tenant_id.as_deref().unwrap_or_default(),
+        authority = args.authority_host,
+        passthrough = args.imds_passthrough == ImdsPassthrough::Allow,
+        "proxy serves"
+    );
+    bound.run(shutdown).await?;
+    Ok(Exit::Done)
+}
+
+impl Args {
+    /// The proxy these arguments describe. Settling errors of Entra are retried for `settling_window`.
+    ///
+    /// # Errors
+    /// When an argument can't be used.
+    pub fn proxy(&self, settling_window: Duration) -> Result<Proxy, Error> {
+        let passthrough = match self.imds_passthrough {
+            ImdsPassthrough::Allow => Some(Passthrough::new(imds_address(&self.imds_url)?)?),
+            ImdsPassthrough::Deny => None,
+        };
+        Ok(Proxy {
+            rules: self.rules()?,
+            cache: Cache::new(Entra {
+                authority: self.authority_host.parse()?,
+                http: azure::http::client()?,
+                token_file: self.federated_token_file.clone(),
+                settling_window,
+            }),
+            passthrough,
+        })
+    }
+
+    fn rules(&self) -> Result<Rules, Error> {
+        let tenant_id = present(self.tenant_id.as_deref()).ok_or(Error::NoTenant)?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+        if !tenant_id.bytes().all(plain) {
+            return Err(Error::Tenant(tenant_id.to_owned()));
+        }
+        let resource_ids = match present(self.resource_ids.as_deref()) {
+            Some(json) => json.parse()?,
+            None => ResourceIds::default(),
+        };
+        Ok(Rules {
+            tenant_id: Arc::from(tenant_id),
+            client_id: present(self.client_id.as_deref()).map(Arc::from),
+            identity_headers: self.identity_headers(),
+            resource_ids,
+        })
+    }
+
+    fn identity_headers(&self) -> Vec<SecretString> {
+        [&self.identity_header, &self.accepted_identity_headers]
+            .into_iter()
+            .flatten()
+            .flat_map(|values| values.expose_secret().lines())
+            .filter_map(|value| present(Some(value)))
+            .map(SecretString::from)
+            .collect()
+    }
+}
+
+/// An empty variable counts as none, as Kubernetes has no other way to unset one.
+fn present(value: Option<&str>) -> Option<&str> {
+    value.map(str::trim).filter(|value| !value.is_empty())
+}
+
+fn imds_address(text: &str) -> Result<&str, Error> {
+    match Url::parse(text) {
+        Ok(url) if url.scheme() == "http" && url.path() == "/" && url.query().is_none() => Ok(text),
+        _ => Err(Error::ImdsUrl(text.to_owned())),
+    }
 }

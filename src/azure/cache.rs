@@ -1,0 +1,526 @@
+//! Tokens at hand: one exchange at a time for each, refreshed before their time, served through an outage of Entra.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tracing::{debug, info, warn};
+
+use crate::azure::aadsts::Class;
+use crate::azure::token::{Entra, Token, TokenError, Wanted, unix_seconds};
+
+/// How long before its end a token is no longer handed out without trying for a new one; seconds.
+const MARGIN: u64 = 300;
+/// How long a caller waits for a new token while the old one is still valid.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a permanent refusal is repeated without asking Entra again.
+const REFUSAL_KEPT: Duration = Duration::from_secs(5);
+/// How long Entra is left alone after a failure while a valid token is at hand.
+const REFRESH_PAUSE: Duration = Duration::from_secs(10);
+/// The longest wait that Entra's Retry-After is granted.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How many tokens are kept. Callers choose the resource, so there must be an end.
+const CAPACITY: usize = 256;
+
+/// How far a token is on its way to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// To be served.
+    Fresh,
+    /// To be served, and a new one fetched meanwhile.
+    Refresh,
+    /// Within 5 minutes of its end: to be served only if there is no new one.
+    Stale,
+    /// Worthless.
+    Expired,
+}
+
+/// The tokens of one process.
+#[derive(Debug)]
+pub struct Cache {
+    entra: Arc<Entra>,
+    slots: Mutex<HashMap<Wanted, Arc<Slot>>>,
+}
+
+/// What is known of one token.
+#[derive(Debug, Default)]
+struct Slot {
+    known: Mutex<Known>,
+    /// Held by the one exchange under way.
+    flight: sync::Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    token: Option<Arc<Token>>,
+    /// Why the latest exchange failed; None when it didn't.
+    failure: Option<Arc<TokenError>>,
+    /// When the latest exchange ended.
+    landed: Option<Instant>,
+}
+
+/// What a request for a token leads to.
+#[derive(Debug)]
+enum Step {
+    Serve(Arc<Token>),
+    ServeAndRefresh(Arc<Token>),
+    /// Exchange; should that fail or take long, serve this one.
+    ExchangeOr(Arc<Token>),
+    Exchange,
+    Refuse(Arc<TokenError>),
+}
+
+/// How far `token` is at `now`, in Unix seconds.
+#[must_use]
+pub fn freshness(token: &Token, now: u64) -> Freshness {
+    if now >= token.expires_on {
+        Freshness::Expired
+    } else if now + MARGIN >= token.expires_on {
+        Freshness::Stale
+    } else if now >= token.refresh_on {
+        Freshness::Refresh
+    } else {
+        Freshness::Fresh
+    }
+}
+
+impl Cache {
+    /// An empty cache in front of `entra`.
+    #[must_use]
+    pub fn new(entra: Entra) -> Self {
+        Self {
+            entra: Arc::new(entra),
+            slots: Mutex::default(),
+        }
+    }
+
+    /// The token wanted. `bypass` asks for one that is newer than this call.
+    ///
+    /// # Errors
+    /// As `TokenError` tells, when no valid token is at hand and none can be had.
+    pub async fn token(
+        &self,
+        wanted: &Wanted,
+        bypass: bool,
+    ) -> Result<Arc<Token>, Arc<TokenError>> {
+        let slot = self.slot(wanted);
+        let asked = Instant::now();
+        let step = slot
+            .known()
+            .step(unix_seconds(SystemTime::now()), asked, bypass);
+        match step {
+            Step::Serve(token) => Ok(token),
+            Step::ServeAndRefresh(token) => {
+                if slot.flight.try_lock().is_ok() {
+                    self.depart(&slot, wanted, asked);
+                }
+                Ok(token)
+            }
+            Step::ExchangeOr(token) => {
+                let flight = self.depart(&slot, wanted, asked);
+                match timeout(PATIENCE, flight).await {
+                    Ok(Ok(())) => Ok(slot.known().outcome().unwrap_or(token)),
+                    _ => Ok(token),
+                }
+            }
+            Step::Exchange => {
+                let flight = self.depart(&slot, wanted, asked);
+                match flight.await {
+                    Ok(()) => slot.known().outcome(),
+                    Err(_) => Err(Arc::new(TokenError::Stopped)),
+                }
+            }
+            Step::Refuse(error) => Err(error),
+        }
+    }
+
+    /// Spawns an exchange, so that a caller who hangs up does not take it along.
+    fn depart(&self, slot: &Arc<Slot>, wanted: &Wanted, asked: Instant) -> JoinHandle<()> {
+        tokio::spawn(Arc::clone(slot).fly(Arc::clone(&self.entra), wanted.clone(), asked))
+    }
+
+    fn slot(&self, wanted: &Wanted) -> Arc<Slot> {
+        let mut slots = lock(&self.slots);
+        if let Some(slot) = slots.get(wanted) {
+            return Arc::clone(slot);
+        }
+        if slots.len() >= CAPACITY {
+            let soonest = slots
+                .iter()
+                .min_by_key(|(_, slot)| slot.known().token.as_ref().map(|token| token.expires_on))
+                .map(|(wanted, _)| wanted.clone());
+            if let Some(soonest) = soonest {
+                slots.remove(&soonest);
+            }
+        }
+        let slot = Arc::<Slot>::default();
+        slots.insert(wanted.clone(), Arc::clone(&slot));
+        slot
+    }
+}
+
+impl Slot {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        lock(&self.known)
+    }
+
+    /// One exchange, unless another that ended after `asked` has done the work.
+    async fn fly(self: Arc<Self>, entra: Arc<Entra>, wanted: Wanted, asked: Instant) {
+        let _flight = self.flight.lock().await;
+        if self.known().landed.is_some_and(|landed| landed >= asked) {
+            return;
+        }
+        let outcome = entra.exchange(&wanted).await;
+        self.known().land(&wanted, outcome, Instant::now());
+    }
+}
+
+impl Known {
+    /// `now` in Unix seconds, as tokens expire by the calendar; `tick` for what waits on us.
+    fn step(&self, now: u64, tick: Instant, bypass: bool) -> Step {
+        let since_failure = match (&self.failure, self.landed) {
+            (Some(error), Some(landed)) => Some((error, tick.saturating_duration_since(landed))),
+            _ => None,
+        };
+        let token = self
+            .token
+            .as_ref()
+            .map(|token| (Arc::clone(token), freshness(token, now)));
+        let resting = since_failure
+            .is_some_and(|(error, age)| age < asked_to_wait(error).unwrap_or(REFRESH_PAUSE));
+        match token {
+            Some((token, Freshness::Fresh)) if !bypass => Step::Serve(token),
+            Some((token, Freshness::Refresh | Freshness::Stale)) if !bypass && resting => {
+                Step::Serve(token)
+            }
+            Some((token, Freshness::Refresh)) if !bypass => Step::ServeAndRefresh(token),
+            Some((token, Freshness::Stale)) if !bypass => Step::ExchangeOr(token),
+            _ => match since_failure {
+                Some((error, age)) if age < kept(error) => Step::Refuse(Arc::clone(error)),
+                _ => Step::Exchange,
+            },
+        }
+    }
+
+    fn outcome(&self) -> Result<Arc<Token>, Arc<TokenError>> {
+        match (&self.failure, &self.token) {
+            (None, Some(token)) => Ok(Arc::clone(token)),
+            (Some(error), _) => Err(Arc::clone(error)),
+            (None, None) => Err(Arc::new(TokenError::Stopped)),
+        }
+    }
+
+    /// Takes an exchange's outcome in, and says so if it changes how things stand.
+    fn land(&mut self, wanted: &Wanted, outcome: Result<Token, TokenError>, tick: Instant) {
+        let Wanted {
+            client_id,
+            resource,
+            ..
+        } = wanted;
+        let failed_before = self.failure.is_some();
+        self.landed = Some(tick);
+        match outcome {
+            Ok(token) => {
+                let expires_on = token.expires_on;
+                if failed_before {
+                    info!(%client_id, resource, expires_on, "token obtained again");
+                } else if self.token.is_none() {
+                    info!(%client_id, resource, expires_on, "token obtained");
+                } else {
+                    debug!(%client_id, resource, expires_on, "token refreshed");
+                }
+                self.token = Some(Arc::new(token));
+                self.failure = None;
+            }
+            Err(error) => {
+                if failed_before {
+                    debug!(%client_id, resource, %error, "still no token");
+                } else {
+                    warn!(%client_id, resource, %error, "no token");
+                }
+                self.failure = Some(Arc::new(error));
+            }
+        }
+    }
+}
+
+/// How long a failure answers for Entra when no valid token is at hand.
+fn kept(error: &TokenError) -> Duration {
+    match error.class() {
+        Class::Permanent | Class::Resource | Class::Settling => REFUSAL_KEPT,
+        Class::Throttled => asked_to_wait(error).unwrap_or(REFUSAL_KEPT),
+        Class::Transient => asked_to_wait(error).unwrap_or(Duration::ZERO),
+    }
+}
+
+fn asked_to_wait(error: &TokenError) -> Option<Duration> {
+    let asked = Duration::from_secs(error.retry_after()?);
+    Some(asked.min(LONGEST_WAIT))
+}
+
+/// A panic under a lock leaves plain values behind, which are as good as before.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::{CAPACITY, Cache, Freshness, Known, Step, freshness};
+    use crate::azure::token::{Entra, Token, TokenError, Wanted};
+
+    const EXPIRED: u64 = 4600;
+
+    fn token() -> Token {
+        Token {
+            secret: "t".into(),
+            obtained_on: 1000,
+            refresh_on: 2800,
+            expires_on: EXPIRED,
+        }
+    }
+
+    fn failure(status: u16, retry_after: Option<u64>) -> TokenError {
+        TokenError::Status {
+            authority: "https://login".to_owned(),
+            status,
+            retry_after,
+        }
+    }
+
+    fn wanted(resource: &str) -> Wanted {
+        Wanted {
+            tenant_id: Arc::from("tenant"),
+            client_id: Arc::from("client"),
+            resource: resource.to_owned(),
+        }
+    }
+
+    #[test]
+    fn ages() {
+        for (now, expected) in [
+            (0, Freshness::Fresh),
+            (2799, Freshness::Fresh),
+            (2800, Freshness::Refresh),
+            (4299, Freshness::Refresh),
+            (4300, Freshness::Stale),
+            (4599, Freshness::Stale),
+            (4600, Freshness::Expired),
+        ] {
+            assert_eq!(freshness(&token(), now), expected, "{now}");
+        }
+    }
+
+    #[test]
+    fn steps() {
+        let (permanent, transient) = (|| failure(400, None), || failure(503, None));
+        let (told, throttled) = (|| failure(503, Some(30)), || failure(429, Some(3600)));
+        // (name, has a token, failed so, seconds ago, now, bypass) -> step
+        let table = [
+            ("nothing known", false, None, 0, 1000, false, "exchange"),
+            ("fresh", true, None, 0, 1000, false, "serve"),
+            (
+                "fresh, but a new one is asked for",
+                true,
+                None,
+                0,
+                1000,
+                true,
+                "exchange",
+            ),
+            ("half its life", true, None, 0, 2800, false, "refresh"),
+            (
+                "half its life, outage just seen",
+                true,
+                Some(transient()),
+                9,
+                2800,
+                false,
+                "serve",
+            ),
+            (
+                "half its life, outage seen a while ago",
+                true,
+                Some(transient()),
+                10,
+                2800,
+                false,
+                "refresh",
+            ),
+            (
+                "half its life, told to wait",
+                true,
+                Some(told()),
+                29,
+                2800,
+                false,
+                "serve",
+            ),
+            (
+                "near its end",
+                true,
+                None,
+                0,
+                4300,
+                false,
+                "exchange, else serve",
+            ),
+            (
+                "near its end, outage just seen",
+                true,
+                Some(transient()),
+                9,
+                4300,
+                false,
+                "serve",
+            ),
+            (
+                "near its end, refusal just seen",
+                true,
+                Some(permanent()),
+                9,
+                4300,
+                false,
+                "serve",
+            ),
+            ("at its end", true, None, 0, EXPIRED, false, "exchange"),
+            (
+                "at its end, outage",
+                true,
+                Some(transient()),
+                0,
+                EXPIRED,
+                false,
+                "exchange",
+            ),
+            (
+                "just refused",
+                false,
+                Some(permanent()),
+                4,
+                1000,
+                false,
+                "refuse",
+            ),
+            (
+                "refused a while ago",
+                false,
+                Some(permanent()),
+                5,
+                1000,
+                false,
+                "exchange",
+            ),
+            (
+                "outage",
+                false,
+                Some(transient()),
+                0,
+                1000,
+                false,
+                "exchange",
+            ),
+            (
+                "told to wait",
+                false,
+                Some(told()),
+                29,
+                1000,
+                false,
+                "refuse",
+            ),
+            (
+                "told to wait, waited",
+                false,
+                Some(told()),
+                30,
+                1000,
+                false,
+                "exchange",
+            ),
+            (
+                "told to wait for an hour",
+                false,
+                Some(throttled()),
+                60,
+                1000,
+                false,
+                "exchange",
+            ),
+            (
+                "told to wait, a new one asked for",
+                true,
+                Some(told()),
+                29,
+                1000,
+                true,
+                "refuse",
+            ),
+        ];
+        let tick = Instant::now();
+        for (name, has_token, failure, age, now, bypass, expected) in table {
+            let known = Known {
+                token: has_token.then(|| Arc::new(token())),
+                failure: failure.map(Arc::new),
+                landed: Some(tick),
+            };
+            let step = match known.step(now, tick + Duration::from_secs(age), bypass) {
+                Step::Serve(_) => "serve",
+                Step::ServeAndRefresh(_) => "refresh",
+                Step::ExchangeOr(_) => "exchange, else serve",
+                Step::Exchange => "exchange",
+                Step::Refuse(_) => "refuse",
+            };
+            assert_eq!(step, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn landings() {
+        let mut known = Known::default();
+        let (wanted, tick) = (wanted("r"), Instant::now());
+        assert!(known.outcome().is_err());
+        known.land(&wanted, Ok(token()), tick);
+        assert!(known.outcome().is_ok());
+        known.land(&wanted, Err(failure(503, None)), tick);
+        assert!(known.outcome().is_err());
+        assert!(
+            known.token.is_some(),
+            "a failure does not take the token away"
+        );
+        known.land(&wanted, Ok(token()), tick);
+        assert!(known.outcome().is_ok());
+    }
+
+    #[test]
+    fn bounds() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let cache = Cache::new(Entra {
+            http: reqwest::Client::builder()
+                .tls_certs_only([])
+                .build()
+                .unwrap(),
+            authority: "https://login".parse().unwrap(),
+            token_file: "/absent".into(),
+            settling_window: Duration::ZERO,
+        });
+        let kept = cache.slot(&wanted("kept"));
+        kept.known()
+            .land(&wanted("kept"), Ok(token()), Instant::now());
+        for number in 0..2 * CAPACITY {
+            cache.slot(&wanted(&number.to_string()));
+        }
+        assert_eq!(cache.slots.lock().unwrap().len(), CAPACITY);
+        assert!(
+            Arc::ptr_eq(&kept, &cache.slot(&wanted("kept"))),
+            "a token outlives slots without"
+        );
+    }
+}

@@ -1,0 +1,176 @@
+//! The listeners on loopback and the one handler behind them.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum_server::Server;
+use axum_server::{Control, Handle};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+use crate::azure::cache::Cache;
+use crate::azure::token::unix_seconds;
+use crate::proxy::imds::{self, Route, Rules, TokenRequest};
+use crate::proxy::passthrough::Passthrough;
+use crate::proxy::refusal::Refusal;
+use crate::proxy::reply;
+
+/// How long requests under way may take once the process is asked to end.
+const DRAIN: Duration = Duration::from_secs(4);
+/// How long a connection may be silent before its next request.
+const SILENCE: Duration = Duration::from_secs(120);
+/// How long a request's head may be, in bytes.
+const HEAD: usize = 32 * 1024;
+
+/// Everything the handler works with.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Whom it serves.
+    pub rules: Rules,
+    /// The tokens.
+    pub cache: Cache,
+    /// The way to the node's IMDS; None when denied.
+    pub passthrough: Option<Passthrough>,
+}
+
+/// A proxy that listens and does not answer yet.
+#[derive(Debug)]
+pub struct Bound {
+    proxy: Arc<Proxy>,
+    listeners: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+}
+
+/// An address that can't be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("can't listen on {address}: {source}")]
+pub struct CannotListen {
+    /// The address.
+    pub address: SocketAddr,
+    /// Why.
+    pub source: io::Error,
+}
+
+impl Proxy {
+    /// Listens on `port` of 127.0.0.1 and \[::1\], as `localhost` may mean either; port 0 takes any free one for both.
+    /// A pod without IPv6 is served on 127.0.0.1 alone.
+    ///
+    /// # Errors
+    /// When one of the addresses can't be listened on.
+    pub async fn bind(self, port: u16) -> Result<Bound, CannotListen> {
+        let (first, address) = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
+        let mut listeners = vec![first];
+        let mut addresses = vec![address];
+        match listen(SocketAddr::from((Ipv6Addr::LOCALHOST, address.port()))).await {
+            Ok((second, address)) => {
+                listeners.push(second);
+                addresses.push(address);
+            }
+            Err(error) if lacks_address_family(&error.source) => {
+                info!("no IPv6 here: serving 127.0.0.1 only");
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(Bound {
+            proxy: Arc::new(self),
+            listeners,
+            addresses,
+        })
+    }
+}
+
+impl Bound {
+    /// The addresses listened on.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Serves until `shutdown`; requests under way then have 4 s to end.
+    ///
+    /// # Errors
+    /// When a listener fails.
+    pub async fn run(self, shutdown: CancellationToken) -> io::Result<()> {
+        let router = Router::new()
+            .fallback(answer)
+            .with_state(self.proxy)
+            .into_make_service();
+        let control = Control::new();
+        let servers = self.listeners.into_iter().map(|listener| {
+            let mut server = Server::<SocketAddr>::from_listener(listener)
+                .handle(Handle::with_control(control.clone()))
+                .http1_only();
+            server
+                .http_builder()
+                .http1()
+                .header_read_timeout(SILENCE)
+                .max_buf_size(HEAD);
+            server.serve(router.clone())
+        });
+        let servers = futures::future::try_join_all(servers);
+        tokio::pin!(servers);
+        tokio::select! {
+            ended = &mut servers => return ended.map(|_| ()),
+            () = shutdown.cancelled() => control.graceful_shutdown(Some(DRAIN)),
+        }
+        servers.await.map(|_| ())
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), CannotListen> {
+    let listened = async {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    listened
+        .await
+        .map_err(|source| CannotListen { address, source })
+}
+
+/// Whether the pod has no IPv6 at all: no such address, or no such address family (EAFNOSUPPORT).
+fn lacks_address_family(error: &io::Error) -> bool {
+    const EAFNOSUPPORT: i32 = 97;
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(EAFNOSUPPORT)
+}
+
+async fn answer(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
+    match imds::route(
+        request.method(),
+        request.uri(),
+        request.headers(),
+        &proxy.rules,
+    ) {
+        Route::Token(asked) => token(&proxy.cache, asked).await,
+        Route::Info => reply::info(&proxy.rules.tenant_id),
+        Route::Ready => reply::ready(),
+        Route::Passthrough => match &proxy.passthrough {
+            Some(passthrough) => passthrough.forward(request).await,
+            None => refuse(&Refusal::PassthroughDenied),
+        },
+        Route::Refuse(refusal) => refuse(&refusal),
+    }
+}
+
+async fn token(cache: &Cache, asked: TokenRequest) -> Response {
+    let TokenRequest {
+        wanted,
+        bypass_cache,
+    } = asked;
+    debug!(client_id = %wanted.client_id, resource = wanted.resource, bypass_cache, "token request");
+    match cache.token(&wanted, bypass_cache).await {
+        Ok(token) => reply::token(&token, &wanted, unix_seconds(SystemTime::now())),
+        Err(error) => reply::no_token(&error),
+    }
+}
+
+fn refuse(refusal: &Refusal) -> Response {
+    debug!(%refusal, "request refused");
+    reply::refused(refusal)
+}
