@@ -1,8 +1,10 @@
 //! The only room that speaks to Azure.
 
 pub mod aadsts;
+pub mod arm;
 pub mod assertion;
 pub mod authority;
 pub mod cache;
 pub mod http;
+pub mod sign_in;
 pub mod token;

@@ -1,6 +1,10 @@
 //! What the end-to-end test and the demonstration share: the binary as a child, a throw-away certificate, token claims.
 
-#![allow(clippy::unwrap_used, dead_code, reason = "a test fails by panicking; neither user needs every part")]
+#![allow(
+    clippy::unwrap_used,
+    dead_code,
+    reason = "a test fails by panicking; neither user needs every part"
+)]
 
 use std::fs::File;
 use std::io::Read;
@@ -13,7 +17,11 @@ use serde_json::Value;
 
 /// A port that is free now.
 pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// A certificate authority and a serving pair for loopback, in a folder.
@@ -31,18 +39,26 @@ impl Certificates {
         let ca_pem = params.self_signed(&ca_key).unwrap().pem();
         let issuer = Issuer::new(params, ca_key);
         let key = KeyPair::generate().unwrap();
-        let leaf = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let leaf =
+            CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         let leaf = leaf.signed_by(&key, &issuer).unwrap();
         std::fs::create_dir_all(directory).unwrap();
         std::fs::write(directory.join("tls.crt"), leaf.pem()).unwrap();
         std::fs::write(directory.join("tls.key"), key.serialize_pem()).unwrap();
-        Certificates { directory: directory.to_owned(), ca_pem }
+        Certificates {
+            directory: directory.to_owned(),
+            ca_pem,
+        }
     }
 
     /// A client that trusts nothing but these.
     pub fn client(&self) -> reqwest::Client {
         let root = reqwest::Certificate::from_pem(self.ca_pem.as_bytes()).unwrap();
-        reqwest::Client::builder().tls_certs_only([root]).no_proxy().build().unwrap()
+        reqwest::Client::builder()
+            .tls_certs_only([root])
+            .no_proxy()
+            .build()
+            .unwrap()
     }
 }
 
@@ -54,7 +70,12 @@ pub struct Program {
 
 impl Program {
     /// Starts `binary` with nothing in its environment but `environment`.
-    pub fn start(binary: &Path, log: PathBuf, arguments: &[&str], environment: &[(String, String)]) -> Self {
+    pub fn start(
+        binary: &Path,
+        log: PathBuf,
+        arguments: &[&str],
+        environment: &[(String, String)],
+    ) -> Self {
         let file = File::create(&log).unwrap();
         let child = Command::new(binary)
             .env_clear()
@@ -71,7 +92,10 @@ impl Program {
     /// What it printed so far.
     pub fn printed(&self) -> String {
         let mut text = String::new();
-        File::open(&self.log).unwrap().read_to_string(&mut text).unwrap();
+        File::open(&self.log)
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
         text
     }
 
@@ -79,11 +103,20 @@ impl Program {
     pub async fn until_ready(&mut self, client: &reqwest::Client, url: &str) {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            if client.get(url).send().await.is_ok_and(|reply| reply.status().is_success()) {
+            if client
+                .get(url)
+                .send()
+                .await
+                .is_ok_and(|reply| reply.status().is_success())
+            {
                 return;
             }
             let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none() && Instant::now() < deadline, "{url} not ready ({ended:?}):\n{}", self.printed());
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "{url} not ready ({ended:?}):\n{}",
+                self.printed()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -93,7 +126,11 @@ impl Program {
         if let Some(ended) = self.child.try_wait().unwrap() {
             return ended;
         }
-        Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().unwrap();
+        Command::new("kill")
+            .arg("-TERM")
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             if let Some(ended) = self.child.try_wait().unwrap() {
@@ -116,33 +153,58 @@ impl Drop for Program {
 /// A container of a pod by name, in whichever list.
 pub fn container<'a>(pod: &'a Value, name: &str) -> &'a Value {
     let lists = ["initContainers", "containers"].map(|list| pod["spec"][list].as_array());
-    lists.into_iter().flatten().flatten().find(|container| container["name"] == name).unwrap()
+    lists
+        .into_iter()
+        .flatten()
+        .flatten()
+        .find(|container| container["name"] == name)
+        .unwrap()
 }
 
 /// The environment a kubelet would give a container, the token in a file of our own.
 pub fn environment(pod: &Value, container: &Value, token_file: &Path) -> Vec<(String, String)> {
-    let value = |entry: &Value| match (entry["name"].as_str(), entry["valueFrom"]["fieldRef"]["fieldPath"].as_str()) {
+    let value = |entry: &Value| match (
+        entry["name"].as_str(),
+        entry["valueFrom"]["fieldRef"]["fieldPath"].as_str(),
+    ) {
         (Some("AZURE_FEDERATED_TOKEN_FILE"), _) => token_file.to_str().unwrap().to_owned(),
         (_, Some("metadata.uid")) => pod["metadata"]["uid"].as_str().unwrap().to_owned(),
         _ => entry["value"].as_str().unwrap().to_owned(),
     };
     let entries = container["env"].as_array().unwrap();
-    entries.iter().map(|entry| (entry["name"].as_str().unwrap().to_owned(), value(entry))).collect()
+    entries
+        .iter()
+        .map(|entry| (entry["name"].as_str().unwrap().to_owned(), value(entry)))
+        .collect()
 }
 
 /// The claims of a JWT, unverified.
 pub fn claims(token: &str) -> Value {
     use base64::Engine;
     let payload = token.split('.').nth(1).unwrap();
-    serde_json::from_slice(&base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+    serde_json::from_slice(
+        &base64::engine::general_purpose::URL_SAFE_NO_PAD
+            .decode(payload)
+            .unwrap(),
+    )
+    .unwrap()
 }
 
 /// Asks a proxy for a token; the headers make it an IMDS or an App Service request.
 pub async fn ask(port: u16, api_version: &str, header: (&str, &str)) -> (u16, Value) {
     let url = format!("http://localhost:{port}/metadata/identity/oauth2/token");
-    let query = [("api-version", api_version), ("resource", "https://vault.azure.net")];
+    let query = [
+        ("api-version", api_version),
+        ("resource", "https://vault.azure.net"),
+    ];
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let reply = client.get(url).query(&query).header(header.0, header.1).send().await.unwrap();
+    let reply = client
+        .get(url)
+        .query(&query)
+        .header(header.0, header.1)
+        .send()
+        .await
+        .unwrap();
     (reply.status().as_u16(), reply.json().await.unwrap())
 }
 

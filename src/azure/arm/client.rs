@@ -1,0 +1,257 @@
+//! The one client of ARM.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use azure_core::credentials::{AccessToken, Secret, TokenCredential};
+use azure_core::http::headers::{HeaderName, Headers};
+use azure_core::http::{HttpClient, Method, RawResponse, Request as HttpRequest};
+use azure_core::time::OffsetDateTime;
+use serde::de::DeserializeOwned;
+use tokio::sync::Mutex;
+use url::{Host, Url};
+use uuid::Uuid;
+
+use super::answer::{Answer, ErrorDetail, Page};
+use super::error::{ArmError, Failure, FailureKind};
+use super::request::Request;
+use crate::azure::sign_in;
+
+const CORRELATION_ID: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
+const RETRY_AFTER: HeaderName = HeaderName::from_static("retry-after");
+/// A token nearer to its end than this is replaced before it is used.
+const TOKEN_MARGIN: Duration = Duration::from_secs(300);
+
+/// ARM's address: https, or plain http to this machine only, since a token goes with every call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint(Url);
+
+/// An address that can't be ARM's.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "{0:?} is no address for Resource Manager: use https://HOST, or http:// for localhost only"
+)]
+pub struct BadEndpoint(String);
+
+/// Sends requests to ARM, signed in.
+#[derive(Debug)]
+pub struct Client {
+    endpoint: Endpoint,
+    credential: Arc<dyn TokenCredential>,
+    scope: String,
+    transport: Arc<dyn HttpClient>,
+    // Kept here because the az CLI's credential keeps none: each token costs a second there.
+    token: Mutex<Option<AccessToken>>,
+}
+
+impl FromStr for Endpoint {
+    type Err = BadEndpoint;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bad = || BadEndpoint(text.to_owned());
+        let url = Url::parse(text).map_err(|_| bad())?;
+        let local = match url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(Host::Ipv6(ip)) => ip.is_loopback(),
+            None => return Err(bad()),
+        };
+        match url.scheme() {
+            "https" => Ok(Self(url)),
+            "http" if local => Ok(Self(url)),
+            _ => Err(bad()),
+        }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Client {
+    /// A client of the ARM at `endpoint`, with tokens of `credential` for `audience` (no slash at the end).
+    #[must_use]
+    pub fn new(
+        endpoint: Endpoint,
+        audience: &str,
+        credential: Arc<dyn TokenCredential>,
+        transport: Arc<dyn HttpClient>,
+    ) -> Self {
+        Self {
+            endpoint,
+            credential,
+            scope: format!("{audience}/.default"),
+            transport,
+            token: Mutex::new(None),
+        }
+    }
+
+    /// Sends one request, once.
+    ///
+    /// # Errors
+    /// When there is no token, no answer, a refusal, or an answer that does not read as `T`.
+    pub async fn send<T: DeserializeOwned>(
+        &self,
+        request: &Request<T>,
+    ) -> Result<Answer<T>, ArmError> {
+        let mut http = HttpRequest::new(self.url(request), request.method);
+        if let Some(body) = &request.body {
+            http.insert_header("content-type", "application/json");
+            http.set_body(body.to_string());
+        }
+        self.exchange(request.to_string(), http).await
+    }
+
+    /// Reads a resource; one that is not there is `None`.
+    ///
+    /// # Errors
+    /// As [`Client::send`], but for an absent resource.
+    pub async fn find<T: DeserializeOwned>(
+        &self,
+        request: &Request<T>,
+    ) -> Result<Option<T>, ArmError> {
+        match self.send(request).await {
+            Ok(answer) => Ok(Some(answer.value)),
+            Err(error) if error.kind() == Some(FailureKind::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads a list, page after page, as long as the pages are on ARM's own host.
+    ///
+    /// # Errors
+    /// As [`Client::send`], and when a page is elsewhere.
+    pub async fn list<T: DeserializeOwned>(
+        &self,
+        request: &Request<Page<T>>,
+    ) -> Result<Vec<T>, ArmError> {
+        let mut page = self.send(request).await?.value;
+        let mut items = page.value;
+        while let Some(next) = page.next_link.filter(|next| !next.is_empty()) {
+            let url = self.page_url(&next).ok_or_else(|| ArmError::ForeignPage {
+                operation: request.to_string(),
+                next_link: next,
+            })?;
+            let http = HttpRequest::new(url, Method::Get);
+            page = self.exchange(request.to_string(), http).await?.value;
+            items.append(&mut page.value);
+        }
+        Ok(items)
+    }
+
+    fn url<T>(&self, request: &Request<T>) -> Url {
+        let mut url = self.endpoint.0.clone();
+        // Only a URL that can't have a path (mailto:) refuses; an endpoint has a host.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(&request.path);
+        }
+        url.set_query(Some(&format!("api-version={}", request.api_version)));
+        url
+    }
+
+    fn page_url(&self, next_link: &str) -> Option<Url> {
+        let url = Url::parse(next_link).ok()?;
+        (url.origin() == self.endpoint.0.origin()).then_some(url)
+    }
+
+    async fn exchange<T: DeserializeOwned>(
+        &self,
+        operation: String,
+        mut http: HttpRequest,
+    ) -> Result<Answer<T>, ArmError> {
+        let token = self.token().await?;
+        let client_request_id = Uuid::new_v4().to_string();
+        http.insert_header("authorization", format!("Bearer {}", token.secret()));
+        http.insert_header("accept", "application/json");
+        http.insert_header("x-ms-client-request-id", client_request_id.clone());
+        let no_answer = |error: azure_core::Error| ArmError::NoAnswer {
+            operation: operation.clone(),
+            reason: error.to_string(),
+        };
+        let response = self
+            .transport
+            .execute_request(&http)
+            .await
+            .map_err(no_answer)?
+            .try_into_raw_response()
+            .await
+            .map_err(no_answer)?;
+        read(operation, &response, client_request_id)
+    }
+
+    async fn token(&self) -> Result<Secret, ArmError> {
+        let mut kept = self.token.lock().await;
+        if let Some(token) = &*kept
+            && token.expires_on > OffsetDateTime::now_utc() + TOKEN_MARGIN
+        {
+            return Ok(token.token.clone());
+        }
+        let token = sign_in::token(&*self.credential, &self.scope).await?;
+        Ok(kept.insert(token).token.clone())
+    }
+}
+
+fn read<T: DeserializeOwned>(
+    operation: String,
+    response: &RawResponse,
+    client_request_id: String,
+) -> Result<Answer<T>, ArmError> {
+    let correlation_id = [CORRELATION_ID, REQUEST_ID]
+        .iter()
+        .find_map(|name| response.headers().get_optional_string(name))
+        .unwrap_or(client_request_id);
+    let status = u16::from(response.status());
+    if !matches!(status, 200 | 201) {
+        let detail = ErrorDetail::read(response.body());
+        let wait = retry_after(response.headers());
+        let failure = Failure::new(operation, status, detail, correlation_id, wait);
+        return Err(ArmError::Refused(Box::new(failure)));
+    }
+    match serde_json::from_slice(response.body()) {
+        Ok(value) => Ok(Answer {
+            value,
+            correlation_id,
+        }),
+        Err(error) => Err(ArmError::Unreadable {
+            operation,
+            reason: error.to_string(),
+            correlation_id,
+        }),
+    }
+}
+
+// Resource providers send whole seconds, never a date.
+fn retry_after(headers: &Headers) -> Option<Duration> {
+    let seconds = headers
+        .get_optional_str(&RETRY_AFTER)?
+        .trim()
+        .parse()
+        .ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Endpoint;
+
+    #[test]
+    fn endpoints() {
+        let table = [
+            ("https://management.azure.com", true),
+            ("https://127.0.0.1:8443/", true),
+            ("http://localhost:8080", true),
+            ("http://[::1]:8080", true),
+            ("http://management.azure.com", false),
+            ("management.azure.com", false),
+            ("", false),
+        ];
+        for (text, good) in table {
+            assert_eq!(text.parse::<Endpoint>().is_ok(), good, "{text}");
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! What can go wrong with a call, told apart by what helps.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::answer::ErrorDetail;
+use crate::azure::sign_in::SignInError;
+
+/// A call that brought no resource.
+#[derive(Debug, thiserror::Error)]
+pub enum ArmError {
+    /// No token for ARM.
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
+    /// No answer came: connection, TLS, time-out.
+    #[error("{operation}: no answer: {reason}")]
+    NoAnswer {
+        /// The call.
+        operation: String,
+        /// Why.
+        reason: String,
+    },
+    /// ARM refused.
+    #[error(transparent)]
+    Refused(Box<Failure>),
+    /// ARM agreed, but its answer does not read as it should.
+    #[error("{operation}: unreadable answer: {reason} (correlation id {correlation_id})")]
+    Unreadable {
+        /// The call.
+        operation: String,
+        /// Why.
+        reason: String,
+        /// The id by which Azure's support finds the call.
+        correlation_id: String,
+    },
+    /// A list names another host for its next page; the token is not sent there.
+    #[error("{operation}: the next page is on another host, {next_link}: not followed")]
+    ForeignPage {
+        /// The call.
+        operation: String,
+        /// The page's URL.
+        next_link: String,
+    },
+}
+
+/// An answer that refuses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The call.
+    pub operation: String,
+    /// What the refusal means.
+    pub kind: FailureKind,
+    /// The HTTP status.
+    pub status: u16,
+    /// ARM's `error.code`; empty if the body was none of ARM's.
+    pub code: String,
+    /// ARM's `error.message`.
+    pub message: String,
+    /// The id by which Azure's support finds the call.
+    pub correlation_id: String,
+    /// How long ARM asks to wait.
+    pub retry_after: Option<Duration>,
+}
+
+/// What a refusal means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// Too many calls: wait and send again.
+    Throttled,
+    /// Another write to this identity's credentials is under way: wait and send again.
+    ConcurrentWrites,
+    /// A new identity is not visible everywhere yet, or there is none: wait and send again, for a while.
+    ParentNotFound,
+    /// ARM or the provider behind it is unwell: a few more tries.
+    Unavailable,
+    /// The resource is not there.
+    NotFound,
+    /// The subscription is not there, or not to be seen.
+    SubscriptionNotFound,
+    /// The token was not taken.
+    Unauthenticated,
+    /// A permission is missing.
+    Forbidden,
+    /// An Azure Policy forbids it.
+    PolicyDenied,
+    /// The identity has a credential with this issuer and subject under another name.
+    AlreadyTrusted,
+    /// The region has no federated credentials.
+    RegionUnsupported,
+    /// The subscription never used the resource provider.
+    ProviderNotRegistered,
+    /// The resource's state forbids it: a lock, a deletion under way.
+    Conflict,
+    /// The request itself is at fault.
+    Invalid,
+}
+
+impl FailureKind {
+    /// Tells what a refusal means. The code decides where there is one: ARM's statuses for the same thing vary.
+    #[must_use]
+    pub fn of(status: u16, code: &str, message: &str) -> Self {
+        match code {
+            "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity" => {
+                return Self::ConcurrentWrites;
+            }
+            "ParentResourceNotFound" => return Self::ParentNotFound,
+            "SubscriptionNotFound" => return Self::SubscriptionNotFound,
+            "RequestDisallowedByPolicy" => return Self::PolicyDenied,
+            "MissingSubscriptionRegistration" => return Self::ProviderNotRegistered,
+            _ => {}
+        }
+        let says = |text: &str| message.to_lowercase().contains(text);
+        match status {
+            400 | 409 if says("issuer and subject combination already exists") => {
+                Self::AlreadyTrusted
+            }
+            404 if says("parent user-assigned identity") || says("ms graph resource not found") => {
+                Self::ParentNotFound
+            }
+            // A 404 with any other code comes from a wrong address, not from an absent resource.
+            404 if matches!(
+                code,
+                "ResourceNotFound" | "ResourceGroupNotFound" | "NotFound"
+            ) =>
+            {
+                Self::NotFound
+            }
+            401 => Self::Unauthenticated,
+            403 => Self::Forbidden,
+            405 => Self::RegionUnsupported,
+            409 => Self::Conflict,
+            429 => Self::Throttled,
+            408 | 500..=599 => Self::Unavailable,
+            _ => Self::Invalid,
+        }
+    }
+
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Throttled => "others use up the limit: run again later",
+            Self::ConcurrentWrites => {
+                "another writer is at this identity's credentials: run again when it is done"
+            }
+            Self::ParentNotFound => {
+                "the identity is not visible to Azure yet: run again in some minutes"
+            }
+            Self::Unavailable => "Azure is unwell: run again later",
+            Self::NotFound => "it is not there (any more): run again",
+            Self::SubscriptionNotFound => {
+                "check `subscription`, and that the signed-in identity has a role in it"
+            }
+            Self::Unauthenticated => "sign in again, in the subscription's tenant and cloud",
+            Self::Forbidden => {
+                "the signed-in identity needs Managed Identity Contributor on the resource group, \
+                 and Contributor on the subscription if the group is to be made"
+            }
+            Self::PolicyDenied => "an Azure Policy forbids it: ask its owner for an exemption",
+            Self::AlreadyTrusted => {
+                "it was made under another name meanwhile: run again and it is adopted"
+            }
+            Self::RegionUnsupported => {
+                "the identity's region has no federated credentials: choose another `resourceGroup.location`"
+            }
+            Self::ProviderNotRegistered => {
+                "register it: az provider register --namespace Microsoft.ManagedIdentity"
+            }
+            Self::Conflict => "its state forbids it: remove the lock or wait for the deletion",
+            Self::Invalid => "the request is at fault: check the config and --arm-url",
+        }
+    }
+}
+
+impl Failure {
+    pub(super) fn new(
+        operation: String,
+        status: u16,
+        detail: ErrorDetail,
+        correlation_id: String,
+        retry_after: Option<Duration>,
+    ) -> Self {
+        Self {
+            operation,
+            kind: FailureKind::of(status, &detail.code, &detail.message),
+            status,
+            code: detail.code,
+            message: detail.message,
+            correlation_id,
+            retry_after,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let or = |text: &str, other: &'static str| match text {
+            "" => other.to_owned(),
+            _ => text.split_whitespace().collect::<Vec<_>>().join(" "),
+        };
+        write!(
+            f,
+            "{}: {} {}: {} (correlation id {}); {}",
+            self.operation,
+            self.status,
+            or(&self.code, "no error code"),
+            or(&self.message, "no message"),
+            self.correlation_id,
+            self.kind.advice()
+        )
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl ArmError {
+    /// What the refusal means, if it is one.
+    #[must_use]
+    pub fn kind(&self) -> Option<FailureKind> {
+        match self {
+            Self::Refused(failure) => Some(failure.kind),
+            Self::SignIn(_)
+            | Self::NoAnswer { .. }
+            | Self::Unreadable { .. }
+            | Self::ForeignPage { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FailureKind::{self, *};
+
+    #[test]
+    fn kinds() {
+        let concurrent = "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity";
+        let exists = "Issuer and subject combination already exists for this Managed Identity.";
+        let table = [
+            (409, concurrent, "Too many ...", ConcurrentWrites),
+            (409, "Conflict", exists, AlreadyTrusted),
+            (400, "BadRequest", exists, AlreadyTrusted),
+            (409, "ResourceGroupBeingDeleted", "", Conflict),
+            (
+                409,
+                "MissingSubscriptionRegistration",
+                "",
+                ProviderNotRegistered,
+            ),
+            (404, "ParentResourceNotFound", "", ParentNotFound),
+            (
+                404,
+                "NotFound",
+                "MS Graph resource not found",
+                ParentNotFound,
+            ),
+            (404, "ResourceNotFound", "", NotFound),
+            (404, "ResourceGroupNotFound", "", NotFound),
+            (404, "SubscriptionNotFound", "", SubscriptionNotFound),
+            (404, "", "", Invalid),
+            (401, "ExpiredAuthenticationToken", "", Unauthenticated),
+            (403, "AuthorizationFailed", "", Forbidden),
+            (403, "RequestDisallowedByPolicy", "", PolicyDenied),
+            (
+                405,
+                "MethodNotAllowed",
+                "Support for federated identity credentials not enabled.",
+                RegionUnsupported,
+            ),
+            (429, "TooManyRequests", "", Throttled),
+            (503, "", "", Unavailable),
+            (307, "", "", Invalid),
+        ];
+        for (status, code, message, kind) in table {
+            assert_eq!(
+                FailureKind::of(status, code, message),
+                kind,
+                "{status} {code}"
+            );
+        }
+    }
+}

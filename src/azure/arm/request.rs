@@ -1,0 +1,158 @@
+//! Requests as values: method, path, api-version, body. Nothing here sends.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use azure_core::http::Method;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::answer::Page;
+use super::resource::{FederatedCredential, ManagedCluster, ManagedIdentity, ResourceGroup, Trust};
+
+const GROUPS_VERSION: &str = "2021-04-01";
+const IDENTITIES_VERSION: &str = "2024-11-30";
+const CLUSTERS_VERSION: &str = "2025-10-01";
+
+/// One call, whose answer reads as `T`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request<T> {
+    pub(super) method: Method,
+    /// Path segments after the endpoint, not yet percent-encoded.
+    pub(super) path: Vec<String>,
+    pub(super) api_version: &'static str,
+    pub(super) body: Option<Value>,
+    answer: PhantomData<fn() -> T>,
+}
+
+/// A resource group's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupId {
+    /// The subscription.
+    pub subscription: Uuid,
+    /// The group's name.
+    pub name: String,
+}
+
+/// Reads a resource group.
+#[must_use]
+pub fn get_group(group: &GroupId) -> Request<ResourceGroup> {
+    Request::get(group_path(group), GROUPS_VERSION)
+}
+
+/// Makes a resource group. Over one that exists it would replace the tags: read first.
+#[must_use]
+pub fn put_group(group: &GroupId, location: &str) -> Request<ResourceGroup> {
+    let body = json!({"location": location});
+    Request::put(group_path(group), GROUPS_VERSION, body)
+}
+
+/// Reads a managed identity.
+#[must_use]
+pub fn get_identity(group: &GroupId, name: &str) -> Request<ManagedIdentity> {
+    Request::get(identity_path(group, name), IDENTITIES_VERSION)
+}
+
+/// Makes a managed identity.
+#[must_use]
+pub fn put_identity(group: &GroupId, name: &str, location: &str) -> Request<ManagedIdentity> {
+    let body = json!({"location": location});
+    Request::put(identity_path(group, name), IDENTITIES_VERSION, body)
+}
+
+/// Lists the federated credentials of an identity.
+#[must_use]
+pub fn list_credentials(group: &GroupId, identity: &str) -> Request<Page<FederatedCredential>> {
+    Request::get(credentials_path(group, identity), IDENTITIES_VERSION)
+}
+
+/// Makes or changes a federated credential.
+#[must_use]
+pub fn put_credential(
+    group: &GroupId,
+    identity: &str,
+    name: &str,
+    trust: &Trust,
+) -> Request<FederatedCredential> {
+    let mut path = credentials_path(group, identity);
+    path.push(name.to_owned());
+    let body = json!({"properties": {
+        "issuer": trust.issuer,
+        "subject": trust.subject,
+        "audiences": [trust.audience],
+    }});
+    Request::put(path, IDENTITIES_VERSION, body)
+}
+
+/// Reads an AKS cluster.
+#[must_use]
+pub fn get_cluster(group: &GroupId, name: &str) -> Request<ManagedCluster> {
+    let path = provider_path(group, "Microsoft.ContainerService", "managedClusters", name);
+    Request::get(path, CLUSTERS_VERSION)
+}
+
+impl<T> Request<T> {
+    fn get(path: Vec<String>, api_version: &'static str) -> Self {
+        Self {
+            method: Method::Get,
+            path,
+            api_version,
+            body: None,
+            answer: PhantomData,
+        }
+    }
+
+    fn put(path: Vec<String>, api_version: &'static str, body: Value) -> Self {
+        Self {
+            method: Method::Put,
+            path,
+            api_version,
+            body: Some(body),
+            answer: PhantomData,
+        }
+    }
+}
+
+/// The call as a person reads it: `PUT /subscriptions/...`.
+impl<T> fmt::Display for Request<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} /{}", self.method.as_str(), self.path.join("/"))
+    }
+}
+
+fn group_path(group: &GroupId) -> Vec<String> {
+    let subscription = group.subscription.to_string();
+    [
+        "subscriptions",
+        &subscription,
+        "resourcegroups",
+        &group.name,
+    ]
+    .map(str::to_owned)
+    .to_vec()
+}
+
+fn provider_path(group: &GroupId, provider: &str, kind: &str, name: &str) -> Vec<String> {
+    let subscription = group.subscription.to_string();
+    [
+        "subscriptions",
+        &subscription,
+        "resourceGroups",
+        &group.name,
+    ]
+    .into_iter()
+    .chain(["providers", provider, kind, name])
+    .map(str::to_owned)
+    .collect()
+}
+
+fn identity_path(group: &GroupId, name: &str) -> Vec<String> {
+    let provider = "Microsoft.ManagedIdentity";
+    provider_path(group, provider, "userAssignedIdentities", name)
+}
+
+fn credentials_path(group: &GroupId, identity: &str) -> Vec<String> {
+    let mut path = identity_path(group, identity);
+    path.push("federatedIdentityCredentials".to_owned());
+    path
+}

@@ -1,0 +1,423 @@
+//! The config file: what is wanted, read and checked before anything is looked at.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use url::Url;
+use uuid::Uuid;
+
+use crate::azure::arm::GroupId;
+use crate::names::DEFAULT_AUDIENCE;
+
+/// Azure's limit of federated credentials for one identity.
+pub const CREDENTIALS_PER_IDENTITY: usize = 20;
+/// What to do about that limit; ends the sentences that refuse.
+pub const LIMIT_OPTIONS: &str = "spread the service accounts over several identities with the same roles, \
+     let workloads share service accounts, or use identity bindings (AKS)";
+/// Azure's limit of an issuer, subject or audience, in characters.
+const TRUST_LENGTH: usize = 600;
+
+/// What is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Desired {
+    /// The resource group's address.
+    pub group: GroupId,
+    /// Where the group and the identities are made.
+    pub location: String,
+    /// Where the issuer's name comes from.
+    pub issuer: IssuerSource,
+    /// The audience of every credential.
+    pub audience: String,
+    /// The identities, in the file's order.
+    pub identities: Vec<DesiredIdentity>,
+}
+
+/// Where the issuer's name comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IssuerSource {
+    /// The API server's discovery document.
+    Cluster,
+    /// This URL, byte for byte.
+    Url(String),
+    /// The AKS cluster's OIDC profile in ARM.
+    Aks {
+        /// The cluster's resource group, in the config's subscription.
+        group: GroupId,
+        /// The cluster.
+        name: String,
+    },
+}
+
+/// A managed identity and who may use it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredIdentity {
+    /// Its name.
+    pub name: String,
+    /// The ServiceAccounts that it trusts.
+    pub service_accounts: Vec<ServiceAccountId>,
+}
+
+/// A ServiceAccount's address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceAccountId {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// A config that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("{path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is no YAML or JSON, or has an unknown, missing or ill-typed field.
+    #[error("{0}")]
+    Syntax(#[from] serde_saphyr::Error),
+    /// A value is none of the legal ones.
+    #[error("{field}: {value:?} is not legal: {legal}")]
+    Illegal {
+        /// The field's path.
+        field: String,
+        /// The value.
+        value: String,
+        /// What would be.
+        legal: &'static str,
+    },
+    /// A name stands twice.
+    #[error("{field}: {value} is there already, at {first}: {why}")]
+    Duplicate {
+        /// The second one's path.
+        field: String,
+        /// The name.
+        value: String,
+        /// The first one's path.
+        first: String,
+        /// Why that can't be.
+        why: &'static str,
+    },
+    /// An identity trusts more ServiceAccounts than Azure allows.
+    #[error(
+        "{field}: {count} service accounts, but an identity has at most {CREDENTIALS_PER_IDENTITY} \
+         federated credentials: {LIMIT_OPTIONS}"
+    )]
+    TooMany {
+        /// The list's path.
+        field: String,
+        /// Its length.
+        count: usize,
+    },
+    /// A field of the contract that this version does not carry out.
+    #[error(
+        "{field}: role assignments are not supported yet: remove the field, \
+         and give the role with `az role assignment create`"
+    )]
+    RoleAssignments {
+        /// The field's path.
+        field: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct File {
+    subscription: String,
+    resource_group: FileGroup,
+    issuer: FileIssuer,
+    #[serde(default = "default_audience")]
+    audience: String,
+    identities: Vec<FileIdentity>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileGroup {
+    name: String,
+    location: String,
+}
+
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "issuer: use auto, an https URL, or {aks: {resourceGroup: ..., name: ...}}"
+)]
+enum FileIssuer {
+    Text(String),
+    Aks(FileAksIssuer),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileAksIssuer {
+    aks: FileAks,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct FileAks {
+    resource_group: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct FileIdentity {
+    name: String,
+    service_accounts: Vec<ServiceAccountId>,
+    role_assignments: Option<IgnoredAny>,
+}
+
+impl ServiceAccountId {
+    /// The `sub` of its tokens.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        format!("system:serviceaccount:{}:{}", self.namespace, self.name)
+    }
+}
+
+impl std::fmt::Display for ServiceAccountId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Reads the config at `path`.
+///
+/// # Errors
+/// When it can't be read or is not legal.
+pub fn read(path: &Path) -> Result<Desired, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    parse(&text)
+}
+
+/// Reads a config from YAML or JSON.
+///
+/// # Errors
+/// When it is not legal; the message names the line or the field, and what would be legal.
+pub fn parse(text: &str) -> Result<Desired, ConfigError> {
+    let file: File = serde_saphyr::from_str(text)?;
+    let subscription = Uuid::parse_str(&file.subscription).map_err(|_| {
+        illegal(
+            "subscription",
+            &file.subscription,
+            "use the subscription's GUID",
+        )
+    })?;
+    let group = |field: &str, name: String| {
+        check(field, &name, GROUP_NAME, is_group_name)?;
+        Ok::<_, ConfigError>(GroupId { subscription, name })
+    };
+    let location = file.resource_group.location;
+    check(
+        "resourceGroup.location",
+        &location,
+        "use a region, as WestUS2",
+        is_location,
+    )?;
+    check(
+        "audience",
+        &file.audience,
+        "use 1 to 600 characters",
+        is_trust_part,
+    )?;
+    let issuer = match file.issuer {
+        FileIssuer::Text(text) if text == "auto" => IssuerSource::Cluster,
+        FileIssuer::Text(url) => {
+            check("issuer", &url, ISSUER, is_issuer)?;
+            IssuerSource::Url(url)
+        }
+        FileIssuer::Aks(FileAksIssuer { aks }) => {
+            check(
+                "issuer.aks.name",
+                &aks.name,
+                "use the cluster's name",
+                is_aks_name,
+            )?;
+            IssuerSource::Aks {
+                group: group("issuer.aks.resourceGroup", aks.resource_group)?,
+                name: aks.name,
+            }
+        }
+    };
+    Ok(Desired {
+        group: group("resourceGroup.name", file.resource_group.name)?,
+        location,
+        issuer,
+        audience: file.audience,
+        identities: identities(file.identities)?,
+    })
+}
+
+/// Whether Azure takes this as an issuer.
+#[must_use]
+pub fn is_issuer(url: &str) -> bool {
+    is_trust_part(url) && Url::parse(url).is_ok_and(|url| url.scheme() == "https")
+}
+
+/// What an issuer may be; ends the sentences that refuse one.
+pub const ISSUER: &str = "use auto, or an https URL of at most 600 characters";
+const GROUP_NAME: &str = "use 1 to 90 letters, digits and . _ - ( ), with no full stop at the end";
+const IDENTITY_NAME: &str =
+    "use 3 to 128 letters, digits, hyphens and underscores, a letter or digit first";
+const NAMESPACE: &str =
+    "use a DNS label: 1 to 63 lower-case letters, digits and hyphens, no hyphen first or last";
+const SERVICE_ACCOUNT: &str = "use a DNS name: at most 253 characters, labels of lower-case letters, \
+     digits and hyphens with full stops between";
+
+fn identities(file: Vec<FileIdentity>) -> Result<Vec<DesiredIdentity>, ConfigError> {
+    if file.is_empty() {
+        return Err(illegal("identities", "[]", "name at least one identity"));
+    }
+    let mut names = HashMap::new();
+    let mut accounts = HashMap::new();
+    for (index, identity) in file.iter().enumerate() {
+        let at = format!("identities[{index}]");
+        let name = &identity.name;
+        check(&format!("{at}.name"), name, IDENTITY_NAME, is_identity_name)?;
+        // Azure keeps no case in names.
+        let field = format!("{at}.name");
+        let why = "list each identity once, with all its service accounts";
+        once(&mut names, field, name.to_lowercase(), why)?;
+        if identity.role_assignments.is_some() {
+            let field = format!("{at}.roleAssignments");
+            return Err(ConfigError::RoleAssignments { field });
+        }
+        check_service_accounts(&at, &identity.service_accounts, &mut accounts)?;
+    }
+    Ok(file
+        .into_iter()
+        .map(|identity| DesiredIdentity {
+            name: identity.name,
+            service_accounts: identity.service_accounts,
+        })
+        .collect())
+}
+
+fn check_service_accounts(
+    at: &str,
+    list: &[ServiceAccountId],
+    seen: &mut HashMap<String, String>,
+) -> Result<(), ConfigError> {
+    for (index, account) in list.iter().enumerate() {
+        let field = format!("{at}.serviceAccounts[{index}]");
+        check(
+            &format!("{field}.namespace"),
+            &account.namespace,
+            NAMESPACE,
+            is_dns_label,
+        )?;
+        check(
+            &format!("{field}.name"),
+            &account.name,
+            SERVICE_ACCOUNT,
+            is_dns_name,
+        )?;
+        let why = "a service account has one identity, named in its annotation";
+        once(seen, field, account.to_string(), why)?;
+    }
+    let distinct: HashSet<_> = list.iter().collect();
+    if distinct.len() > CREDENTIALS_PER_IDENTITY {
+        return Err(ConfigError::TooMany {
+            field: format!("{at}.serviceAccounts"),
+            count: distinct.len(),
+        });
+    }
+    Ok(())
+}
+
+fn once(
+    seen: &mut HashMap<String, String>,
+    field: String,
+    value: String,
+    why: &'static str,
+) -> Result<(), ConfigError> {
+    match seen.get(&value) {
+        Some(first) => Err(ConfigError::Duplicate {
+            first: first.clone(),
+            field,
+            value,
+            why,
+        }),
+        None => {
+            seen.insert(value, field);
+            Ok(())
+        }
+    }
+}
+
+fn check(
+    field: &str,
+    value: &str,
+    legal: &'static str,
+    is_legal: fn(&str) -> bool,
+) -> Result<(), ConfigError> {
+    if is_legal(value) {
+        Ok(())
+    } else {
+        Err(illegal(field, value, legal))
+    }
+}
+
+fn illegal(field: &str, value: &str, legal: &'static str) -> ConfigError {
+    ConfigError::Illegal {
+        field: field.to_owned(),
+        value: value.to_owned(),
+        legal,
+    }
+}
+
+fn default_audience() -> String {
+    DEFAULT_AUDIENCE.to_owned()
+}
+
+fn is_trust_part(text: &str) -> bool {
+    (1..=TRUST_LENGTH).contains(&text.chars().count())
+}
+
+fn is_location(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ')
+}
+
+fn is_group_name(name: &str) -> bool {
+    (1..=90).contains(&name.chars().count())
+        && name
+            .chars()
+            .all(|c| c.is_alphanumeric() || "._-()".contains(c))
+        && !name.ends_with('.')
+}
+
+fn is_identity_name(name: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    (3..=128).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(word)
+}
+
+fn is_aks_name(name: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    (1..=63).contains(&name.len()) && name.chars().all(word)
+}
+
+fn is_dns_label(name: &str) -> bool {
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=63).contains(&name.len())
+        && name.chars().all(word)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
+
+fn is_dns_name(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(is_dns_label)
+}

@@ -1,0 +1,176 @@
+//! Looks at Azure and the cluster, and writes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::cluster::{self, ClusterError};
+use super::config::{Desired, ISSUER, IssuerSource, ServiceAccountId, is_issuer};
+use super::retry::persist;
+use super::step::IdentityIds;
+use crate::azure::arm::{ArmError, Client, FederatedCredential, ResourceGroup, request};
+
+/// What is there, as far as the config asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// The issuer of the cluster's tokens, byte for byte.
+    pub issuer: String,
+    /// The resource group, if it is there.
+    pub group: Option<ResourceGroup>,
+    /// The identities that are there, by the config's names.
+    pub identities: BTreeMap<String, ObservedIdentity>,
+    /// Every ServiceAccount of the config.
+    pub service_accounts: BTreeMap<ServiceAccountId, ObservedServiceAccount>,
+}
+
+/// A managed identity that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedIdentity {
+    /// Its ids.
+    pub ids: IdentityIds,
+    /// Where it is.
+    pub location: String,
+    /// All its federated credentials.
+    pub credentials: Vec<FederatedCredential>,
+}
+
+/// A ServiceAccount of the config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ObservedServiceAccount {
+    /// Its namespace is missing.
+    NoNamespace,
+    /// It is not there yet.
+    Absent,
+    /// It is there, with these annotations.
+    Present(BTreeMap<String, String>),
+}
+
+/// Could not look.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// At Azure.
+    #[error(transparent)]
+    Arm(#[from] ArmError),
+    /// At the cluster.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The AKS cluster is not there.
+    #[error("issuer.aks: no cluster {name} in resource group {group}")]
+    NoAksCluster {
+        /// The resource group.
+        group: String,
+        /// The cluster.
+        name: String,
+    },
+    /// The AKS cluster has no issuer.
+    #[error(
+        "issuer.aks: cluster {name} has no OIDC issuer: enable it with `az aks update --enable-oidc-issuer`"
+    )]
+    NoAksIssuer {
+        /// The cluster.
+        name: String,
+    },
+    /// The issuer is none that Azure takes.
+    #[error("the cluster's issuer {0:?} can't be trusted by Azure: {ISSUER}")]
+    BadIssuer(String),
+}
+
+/// Looks at all that `desired` names.
+///
+/// # Errors
+/// When Azure or the cluster does not tell.
+pub async fn observe(
+    desired: &Desired,
+    arm: &Client,
+    cluster: &kube::Client,
+) -> Result<Observed, ObserveError> {
+    let group = persist(async || arm.find(&request::get_group(&desired.group)).await).await?;
+    let mut identities = BTreeMap::new();
+    if group.is_some() {
+        for identity in &desired.identities {
+            if let Some(found) = observe_identity(desired, arm, &identity.name).await? {
+                identities.insert(identity.name.clone(), found);
+            }
+        }
+    }
+    Ok(Observed {
+        group,
+        identities,
+        issuer: observe_issuer(&desired.issuer, arm, cluster).await?,
+        service_accounts: observe_service_accounts(desired, cluster).await?,
+    })
+}
+
+async fn observe_identity(
+    desired: &Desired,
+    arm: &Client,
+    name: &str,
+) -> Result<Option<ObservedIdentity>, ArmError> {
+    let get = request::get_identity(&desired.group, name);
+    let Some(identity) = persist(async || arm.find(&get).await).await? else {
+        return Ok(None);
+    };
+    let list = request::list_credentials(&desired.group, name);
+    Ok(Some(ObservedIdentity {
+        ids: IdentityIds {
+            client_id: identity.client_id,
+            tenant_id: identity.tenant_id,
+        },
+        location: identity.location,
+        credentials: persist(async || arm.list(&list).await).await?,
+    }))
+}
+
+async fn observe_issuer(
+    source: &IssuerSource,
+    arm: &Client,
+    cluster: &kube::Client,
+) -> Result<String, ObserveError> {
+    let issuer = match source {
+        IssuerSource::Url(url) => url.clone(),
+        IssuerSource::Cluster => cluster::issuer(cluster).await?,
+        IssuerSource::Aks { group, name } => {
+            let get = request::get_cluster(group, name);
+            persist(async || arm.find(&get).await)
+                .await?
+                .ok_or_else(|| ObserveError::NoAksCluster {
+                    group: group.name.clone(),
+                    name: name.clone(),
+                })?
+                .issuer
+                .ok_or_else(|| ObserveError::NoAksIssuer { name: name.clone() })?
+        }
+    };
+    if is_issuer(&issuer) {
+        Ok(issuer)
+    } else {
+        Err(ObserveError::BadIssuer(issuer))
+    }
+}
+
+async fn observe_service_accounts(
+    desired: &Desired,
+    cluster: &kube::Client,
+) -> Result<BTreeMap<ServiceAccountId, ObservedServiceAccount>, ClusterError> {
+    let wanted: BTreeSet<_> = desired
+        .identities
+        .iter()
+        .flat_map(|identity| &identity.service_accounts)
+        .collect();
+    let mut namespaces = BTreeMap::new();
+    let mut observed = BTreeMap::new();
+    for account in wanted {
+        if !namespaces.contains_key(&account.namespace) {
+            let there = cluster::has_namespace(cluster, &account.namespace).await?;
+            namespaces.insert(&account.namespace, there);
+        }
+        let state = if namespaces.get(&account.namespace) == Some(&true) {
+            cluster::annotations(cluster, account).await?.map_or(
+                ObservedServiceAccount::Absent,
+                ObservedServiceAccount::Present,
+            )
+        } else {
+            ObservedServiceAccount::NoNamespace
+        };
+        observed.insert(account.clone(), state);
+    }
+    Ok(observed)
+}

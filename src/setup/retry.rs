@@ -1,0 +1,142 @@
+//! When a call to ARM is worth sending again, and after how long.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::azure::arm::{ArmError, Failure, FailureKind};
+
+/// How long throttling and foreign writers are waited out, in all.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// How long a new identity may take to be seen everywhere.
+const REPLICATION: Duration = Duration::from_secs(240);
+/// How often replication is looked at.
+const REPLICATION_PAUSE: Duration = Duration::from_secs(5);
+/// How often a call that met no or an unwell ARM is sent again.
+const OUTAGE_TRIES: u32 = 3;
+
+/// The tries of one call so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tries {
+    /// How many failed before this one.
+    pub failed: u32,
+    /// How long was waited between them, in all.
+    pub waited: Duration,
+}
+
+/// How long to wait before the call that just failed is sent again; `None` gives up.
+#[must_use]
+pub fn pause(error: &ArmError, tries: Tries) -> Option<Duration> {
+    let doubling = |first: u64, cap: u64| {
+        let factor = 1_u64.checked_shl(tries.failed).unwrap_or(u64::MAX);
+        Duration::from_secs(first.saturating_mul(factor).min(cap))
+    };
+    let within = |limit: Duration, pause: Duration| {
+        (tries.waited.saturating_add(pause) <= limit).then_some(pause)
+    };
+    match error {
+        ArmError::NoAnswer { .. } => (tries.failed < OUTAGE_TRIES).then(|| doubling(1, 60)),
+        ArmError::Refused(failure) => {
+            let Failure {
+                kind, retry_after, ..
+            } = **failure;
+            match kind {
+                FailureKind::Throttled => {
+                    within(PATIENCE, retry_after.unwrap_or_else(|| doubling(10, 60)))
+                }
+                FailureKind::ConcurrentWrites => within(PATIENCE, doubling(5, 60)),
+                FailureKind::ParentNotFound => within(REPLICATION, REPLICATION_PAUSE),
+                FailureKind::Unavailable if tries.failed < OUTAGE_TRIES => {
+                    within(PATIENCE, retry_after.unwrap_or_else(|| doubling(1, 60)))
+                }
+                FailureKind::Unavailable
+                | FailureKind::NotFound
+                | FailureKind::SubscriptionNotFound
+                | FailureKind::Unauthenticated
+                | FailureKind::Forbidden
+                | FailureKind::PolicyDenied
+                | FailureKind::AlreadyTrusted
+                | FailureKind::RegionUnsupported
+                | FailureKind::ProviderNotRegistered
+                | FailureKind::Conflict
+                | FailureKind::Invalid => None,
+            }
+        }
+        ArmError::SignIn(_) | ArmError::Unreadable { .. } | ArmError::ForeignPage { .. } => None,
+    }
+}
+
+/// Makes a call, again as long as [`pause`] says so.
+///
+/// # Errors
+/// The last error.
+pub async fn persist<T>(call: impl AsyncFn() -> Result<T, ArmError>) -> Result<T, ArmError> {
+    let mut tries = Tries::default();
+    loop {
+        let error = match call().await {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let Some(pause) = pause(&error, tries) else {
+            return Err(error);
+        };
+        tracing::warn!("{error}: trying again in {} s", pause.as_secs());
+        sleep(pause).await;
+        tries.failed += 1;
+        tries.waited += pause;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Tries, pause};
+    use crate::azure::arm::{ArmError, Failure, FailureKind};
+
+    #[test]
+    fn pauses() {
+        use FailureKind::*;
+        // kind, Retry-After, failed before, waited before, pause
+        let table = [
+            (Throttled, Some(17), 0, 0, Some(17)),
+            (Throttled, None, 0, 0, Some(10)),
+            (Throttled, Some(601), 0, 0, None),
+            (Throttled, Some(17), 9, 590, None),
+            (ConcurrentWrites, None, 0, 0, Some(5)),
+            (ConcurrentWrites, None, 2, 15, Some(20)),
+            (ConcurrentWrites, None, 70, 300, Some(60)),
+            (ConcurrentWrites, None, 12, 600, None),
+            (ParentNotFound, None, 0, 0, Some(5)),
+            (ParentNotFound, None, 47, 235, Some(5)),
+            (ParentNotFound, None, 48, 240, None),
+            (Unavailable, None, 0, 0, Some(1)),
+            (Unavailable, Some(30), 1, 1, Some(30)),
+            (Unavailable, None, 3, 7, None),
+            (Forbidden, Some(5), 0, 0, None),
+            (AlreadyTrusted, None, 0, 0, None),
+            (Conflict, None, 0, 0, None),
+        ];
+        for (kind, retry_after, failed, waited, expected) in table {
+            let error = ArmError::Refused(Box::new(Failure {
+                operation: "PUT /x".to_owned(),
+                kind,
+                status: 0,
+                code: String::new(),
+                message: String::new(),
+                correlation_id: String::new(),
+                retry_after: retry_after.map(Duration::from_secs),
+            }));
+            let tries = Tries {
+                failed,
+                waited: Duration::from_secs(waited),
+            };
+            let expected = expected.map(Duration::from_secs);
+            assert_eq!(
+                pause(&error, tries),
+                expected,
+                "{kind:?} after {failed}, {waited} s"
+            );
+        }
+    }
+}
