@@ -117,7 +117,7 @@ pub enum SetupError {
     Authority(#[from] url::ParseError),
     /// The HTTP client can't be built.
     #[error("HTTP client: {0}")]
-    Http(#[from] reqwest::Error),
+    Http(#[from] http::Error),
     /// No sign-in.
     #[error(transparent)]
     SignIn(#[from] SignInError),

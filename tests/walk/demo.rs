@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a demonstration that fails says where")]
 
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use similar::{ChangeTag, TextDiff};
 use support::{Certificates, Program, ask, claims, container, environment, free_port};
 
-const WALK: &str = include_str!("walk/pod.yaml");
+const WALK: &str = include_str!("pod.yaml");
 const SETUP: &str = "tests/walk/setup.yaml";
 const SERVICE_ACCOUNT: &str = "workload-identity-sa";
 
@@ -236,7 +237,8 @@ async fn admit(certificates: &Certificates, port: u16, pod: &Value) -> anyhow::R
     let patch = reply["response"]["patch"]
         .as_str()
         .with_context(|| format!("no patch: {reply}"))?;
-    let patch = serde_json::from_slice(&base64::engine::general_purpose::STANDARD.decode(patch)?)?;
+    let patch: json_patch::Patch =
+        serde_json::from_slice(&base64::engine::general_purpose::STANDARD.decode(patch)?)?;
     let mut stored = pod.clone();
     json_patch::patch(&mut stored, &patch)?;
     stored["metadata"]["uid"] = json!("0dd0b0d5-0000-4000-8000-000000000000");
