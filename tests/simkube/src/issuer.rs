@@ -37,8 +37,7 @@ pub(crate) struct Grant<'a> {
     pub(crate) uid: &'a str,
     pub(crate) audiences: &'a [String],
     pub(crate) issued: i64,
-    /// Seconds.
-    pub(crate) lifetime: i64,
+    pub(crate) expires: i64,
     /// The token's own id.
     pub(crate) id: &'a str,
 }
@@ -115,11 +114,11 @@ fn claims(issuer: &str, grant: Grant<'_>) -> Value {
         uid,
         audiences,
         issued,
-        lifetime,
+        expires,
         id,
     } = grant;
     json!({
-        "aud": audiences, "exp": issued + lifetime, "iat": issued, "iss": issuer, "jti": id,
+        "aud": audiences, "exp": expires, "iat": issued, "iss": issuer, "jti": id,
         "kubernetes.io": {"namespace": namespace, "serviceaccount": {"name": name, "uid": uid}},
         "nbf": issued, "sub": format!("system:serviceaccount:{namespace}:{name}"),
     })

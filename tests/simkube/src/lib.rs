@@ -5,7 +5,7 @@
 //! simulate (admission, selectors, paging, dry run, update by PUT) it refuses; it ignores nothing silently.
 //!
 //! ```text
-//! request -kind-> Target -server-> { object: in and out, managed: who owns what (both pure) } -> store
+//! request -kind-> Target -server-> verbs -> { object: in and out, managed: who owns what (both pure) } -> store
 //! store -watch-> lines of events          issuer -> tokens, JWKS          refusal -> metav1.Status
 //! ```
 
@@ -17,6 +17,7 @@ mod refusal;
 mod server;
 mod store;
 mod tls;
+mod verbs;
 mod watch;
 
 use std::fmt;
@@ -143,9 +144,12 @@ pub async fn start(options: Options) -> Result<Cluster, Error> {
     for name in ["default", "kube-system"] {
         let namespace =
             json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": name}});
-        cluster
-            .server
-            .put(Key::new(Kind::Namespace, "", name), namespace, MANAGER);
+        verbs::put(
+            &mut cluster.server.store(),
+            Key::new(Kind::Namespace, "", name),
+            namespace,
+            MANAGER,
+        );
     }
     Ok(cluster)
 }
@@ -190,7 +194,12 @@ impl Cluster {
     /// [`Refusal::BadRequest`] when it is no Namespace, ServiceAccount, ConfigMap or Pod with a name.
     pub fn put(&self, object: Value) -> Result<Value, Refusal> {
         let key = object::key_of(&object)?;
-        Ok(Value::clone(&self.server.put(key, object, MANAGER)))
+        Ok(Value::clone(&verbs::put(
+            &mut self.server.store(),
+            key,
+            object,
+            MANAGER,
+        )))
     }
 
     /// An object, by kind (`ServiceAccount`), namespace (ignored for a Namespace) and name.
@@ -218,7 +227,7 @@ impl Cluster {
     /// [`Refusal::NotFound`] when there is no such ServiceAccount.
     pub fn token(&self, namespace: &str, name: &str, audience: &str) -> Result<String, Refusal> {
         let key = Key::new(Kind::ServiceAccount, namespace, name);
-        let (token, _) = self.server.issue(&key, &[audience.to_owned()], 3600)?;
+        let (token, _) = verbs::issue(&self.server, &key, &[audience.to_owned()], 3600)?;
         Ok(token)
     }
 

@@ -325,3 +325,182 @@ fn entry(owner: &Owner) -> Value {
         "fieldsType": "FieldsV1", "fieldsV1": fields,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Writer, apply, update};
+    use crate::kind::{Key, Kind};
+    use serde_json::{Value, json};
+
+    const NOW: &str = "2026-01-01T00:00:00Z";
+    const LATER: &str = "2026-01-02T00:00:00Z";
+
+    fn map(data: &Value) -> Value {
+        json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": {"namespace": "ns", "name": "m"}, "data": data})
+    }
+
+    /// Data and owners after each of `writes`, the last as an outcome.
+    fn written(writes: &[(&str, &str, Value)]) -> Result<(Value, Vec<String>), String> {
+        let key = Key::new(Kind::ConfigMap, "ns", "m");
+        let mut object = None;
+        for (verb, manager, data) in writes {
+            let writer = Writer { manager, now: NOW };
+            let next = match *verb {
+                "update" => update(object.as_ref(), map(data), writer),
+                verb => apply(&key, object.as_ref(), &map(data), writer, verb == "force")
+                    .map_err(|refusal| refusal.to_string())?,
+            };
+            object = Some(next);
+        }
+        let object = object.unwrap();
+        let entries = object["metadata"]["managedFields"].as_array().unwrap();
+        let owner = |entry: &Value| {
+            let text = |name: &str| entry[name].as_str().unwrap().to_owned();
+            let fields = entry["fieldsV1"]["f:data"].as_object().unwrap();
+            let keys: Vec<_> = fields.keys().map(|key| &key[2..]).collect();
+            format!(
+                "{} {} {}",
+                text("manager"),
+                text("operation"),
+                keys.join(",")
+            )
+        };
+        Ok((object["data"].clone(), entries.iter().map(owner).collect()))
+    }
+
+    #[test]
+    fn writes_end_in_data_and_owners() {
+        let (a1, a2) = (|| json!({"a": "1"}), || json!({"a": "2"}));
+        let cases = [
+            (
+                "create",
+                vec![("apply", "x", a1())],
+                a1(),
+                vec!["x Apply a"],
+            ),
+            (
+                "the same value is shared",
+                vec![("apply", "x", a1()), ("apply", "y", a1())],
+                a1(),
+                vec!["x Apply a", "y Apply a"],
+            ),
+            (
+                "what is shared stays when one lets go",
+                vec![
+                    ("apply", "x", a1()),
+                    ("apply", "y", a1()),
+                    ("apply", "x", json!({})),
+                ],
+                a1(),
+                vec!["y Apply a"],
+            ),
+            (
+                "what only one owned goes with the last key's map",
+                vec![("apply", "x", a1()), ("apply", "x", json!({}))],
+                Value::Null,
+                vec![],
+            ),
+            (
+                "an own value may change",
+                vec![("apply", "x", a1()), ("apply", "x", a2())],
+                a2(),
+                vec!["x Apply a"],
+            ),
+            (
+                "force takes",
+                vec![("apply", "x", a1()), ("force", "y", a2())],
+                a2(),
+                vec!["y Apply a"],
+            ),
+            (
+                "an update takes what it changes",
+                vec![
+                    ("apply", "x", json!({"a": "1", "b": "1"})),
+                    ("update", "y", json!({"a": "2", "b": "1"})),
+                ],
+                json!({"a": "2", "b": "1"}),
+                vec!["x Apply b", "y Update a"],
+            ),
+            (
+                "an update drops what it leaves out",
+                vec![
+                    ("apply", "x", json!({"a": "1", "b": "1"})),
+                    ("update", "y", a1()),
+                ],
+                a1(),
+                vec!["x Apply a"],
+            ),
+        ];
+        for (name, writes, data, owners) in cases {
+            let owners = owners.into_iter().map(str::to_owned).collect();
+            assert_eq!(written(&writes), Ok((data, owners)), "{name}");
+        }
+    }
+
+    #[test]
+    fn conflicts_name_owner_and_key() {
+        let two = json!({"a": "1", "b": "1"});
+        let cases = [
+            (
+                vec![
+                    ("apply", "x", json!({"a": "1"})),
+                    ("apply", "y", json!({"a": "2"})),
+                ],
+                "Apply failed with 1 conflict: conflict with \"x\": .data.a",
+            ),
+            (
+                vec![
+                    ("update", "x", json!({"a": "1"})),
+                    ("apply", "x", json!({"a": "2"})),
+                ],
+                "Apply failed with 1 conflict: conflict with \"x\" using v1 at 2026-01-01T00:00:00Z: .data.a",
+            ),
+            (
+                vec![
+                    ("apply", "x", two),
+                    ("apply", "y", json!({"a": "2", "b": "2"})),
+                ],
+                "Apply failed with 2 conflicts: conflicts with \"x\":\n- .data.a\n- .data.b",
+            ),
+        ];
+        for (writes, message) in cases {
+            assert_eq!(written(&writes), Err(message.to_owned()));
+        }
+    }
+
+    #[test]
+    fn an_apply_that_changes_nothing_gives_the_object_back() {
+        let key = Key::new(Kind::ConfigMap, "ns", "m");
+        let again = |live: Option<&Value>, now: &str| {
+            apply(
+                &key,
+                live,
+                &map(&json!({"a": "1"})),
+                Writer { manager: "x", now },
+                false,
+            )
+            .unwrap()
+        };
+        let first = again(None, NOW);
+        assert_eq!(again(Some(&first), LATER), first);
+    }
+
+    #[test]
+    fn fields_without_owners_are_refused() {
+        let key = Key::new(Kind::ConfigMap, "ns", "m");
+        let mut applied = map(&json!({}));
+        applied["immutable"] = json!(true);
+        let refusal = apply(
+            &key,
+            None,
+            &applied,
+            Writer {
+                manager: "x",
+                now: NOW,
+            },
+            false,
+        )
+        .unwrap_err();
+        assert!(refusal.to_string().contains("/immutable"), "{refusal}");
+    }
+}
