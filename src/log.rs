@@ -1,5 +1,7 @@
 //! Log output: text for people, JSON for machines, always on stderr.
 
+use std::io::IsTerminal;
+
 use clap::{Args as ClapArgs, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
@@ -46,7 +48,10 @@ pub fn init(args: &Args) -> Result<(), BadLevel> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
     match args.log_format {
-        Format::Text => lines.with_target(false).init(),
+        Format::Text => lines
+            .with_target(false)
+            .with_ansi(std::io::stderr().is_terminal())
+            .init(),
         Format::Json => lines.json().flatten_event(true).init(),
     }
     Ok(())

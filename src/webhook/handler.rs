@@ -225,25 +225,15 @@ fn answer(pod: &serde_json::Value, verdict: Verdict) -> Answer {
 }
 
 fn log(request: &Request, answer: &Answer, took: Duration) {
-    let metadata = |key| {
-        request
-            .object
-            .get("metadata")
-            .and_then(|metadata| metadata.get(key)?.as_str())
-    };
+    let metadata = |key| request.object.get("metadata").and_then(|metadata| metadata.get(key)?.as_str());
     tracing::info!(
         uid = request.uid,
         namespace = request.namespace,
-        pod = metadata("name")
-            .or_else(|| metadata("generateName"))
-            .unwrap_or_default(),
+        pod = metadata("name").or_else(|| metadata("generateName")),
         decision = answer.decision,
-        reason = answer.reason,
-        message = answer
-            .denial
-            .as_ref()
-            .map_or("", |denial| denial.message.as_str()),
-        dry_run = request.dry_run.unwrap_or_default(),
+        reason = (!answer.reason.is_empty()).then_some(answer.reason),
+        denial = answer.denial.as_ref().map(|denial| denial.message.as_str()),
+        dry_run = request.dry_run.filter(|dry_run| *dry_run),
         micros = took.as_micros(),
         "admission"
     );
