@@ -128,7 +128,7 @@ pub async fn annotate(
         },
     });
     let applied = accounts
-        .patch_metadata(
+        .patch(
             &account.name,
             &PatchParams::apply(FIELD_MANAGER),
             &Patch::Apply(patch),

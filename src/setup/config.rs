@@ -1,7 +1,7 @@
 //! The config file: what is wanted, read and checked before anything is looked at.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -73,15 +73,10 @@ pub struct ServiceAccountId {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file can't be read.
-    #[error("{path}: {source}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Unreadable(#[from] std::io::Error),
     /// The file is no YAML or JSON, or has an unknown, missing or ill-typed field.
-    #[error("{0}")]
+    #[error("{}", .0.without_snippet())]
     Syntax(#[from] serde_saphyr::Error),
     /// A value is none of the legal ones.
     #[error("{field}: {value:?} is not legal: {legal}")]
@@ -195,10 +190,7 @@ impl std::fmt::Display for ServiceAccountId {
 /// # Errors
 /// When it can't be read or is not legal.
 pub fn read(path: &Path) -> Result<Desired, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text = std::fs::read_to_string(path)?;
     parse(&text)
 }
 
@@ -420,4 +412,154 @@ fn is_dns_label(name: &str) -> bool {
 
 fn is_dns_name(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_dns_label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{IssuerSource, parse};
+
+    const GOOD: &str = "
+subscription: 11111111-2222-3333-4444-555555555555
+resourceGroup: {name: rg, location: WestUS2}
+issuer: auto
+identities:
+  - name: idA
+    serviceAccounts:
+      - {namespace: ns, name: sa}
+";
+
+    #[test]
+    fn good() {
+        let desired = parse(GOOD).unwrap();
+        assert_eq!(desired.audience, "api://AzureADTokenExchange");
+        assert_eq!(desired.issuer, IssuerSource::Cluster);
+        assert_eq!(
+            desired.identities[0].service_accounts[0].subject(),
+            "system:serviceaccount:ns:sa"
+        );
+        let json = r#"{"subscription": "11111111-2222-3333-4444-555555555555",
+            "resourceGroup": {"name": "rg", "location": "WestUS2"}, "issuer": "auto",
+            "identities": [{"name": "idA", "serviceAccounts": [{"namespace": "ns", "name": "sa"}]}]}"#;
+        assert_eq!(parse(json).unwrap(), desired);
+    }
+
+    #[test]
+    fn issuer_url_is_kept_byte_for_byte() {
+        for url in [
+            "https://issuer.test",
+            "https://issuer.test/",
+            "https://ISSUER.test/A/",
+        ] {
+            let desired = parse(&GOOD.replace("auto", url)).unwrap();
+            assert_eq!(desired.issuer, IssuerSource::Url(url.to_owned()));
+        }
+    }
+
+    #[test]
+    fn refusals_name_the_place_and_what_is_legal() {
+        let long = "x".repeat(91);
+        let many: String = (0..21)
+            .map(|n| format!("      - {{namespace: ns, name: s{n}}}\n"))
+            .collect();
+        let again = "  - name: IDA\n    serviceAccounts: []\n";
+        let stolen = "  - name: idB\n    serviceAccounts: [{namespace: ns, name: sa}]\n";
+        // what is replaced, by what, and the parts of the refusal
+        let table: &[(&str, &str, &[&str])] = &[
+            (
+                "issuer:",
+                "isuer:",
+                &["line 4", "unknown field `isuer`", "issuer"],
+            ),
+            ("issuer: auto\n", "", &["missing field `issuer`"]),
+            (
+                "{name: rg,",
+                "{name: rg, tags: {},",
+                &["line 3", "unknown field `tags`"],
+            ),
+            ("11111111-", "", &["subscription", "GUID"]),
+            (
+                "name: rg",
+                &format!("name: {long}"),
+                &["resourceGroup.name", "1 to 90"],
+            ),
+            (
+                "name: rg",
+                "name: rg.",
+                &["resourceGroup.name", "\"rg.\"", "full stop"],
+            ),
+            ("WestUS2", "''", &["resourceGroup.location"]),
+            (
+                "auto",
+                "http://plain.test",
+                &["issuer", "\"http://plain.test\"", "https"],
+            ),
+            ("auto", "automatic", &["issuer", "\"automatic\"", "auto"]),
+            (
+                "auto",
+                "{aks: {name: x}}",
+                &["line 4", "{aks: {resourceGroup: ..., name: ...}}"],
+            ),
+            ("auto", "auto\naudience: ''", &["audience", "1 to 600"]),
+            ("idA", "ab", &["identities[0].name", "\"ab\"", "3 to 128"]),
+            (
+                "idA",
+                "-abc",
+                &["identities[0].name", "letter or digit first"],
+            ),
+            (
+                "namespace: ns",
+                "namespace: n.s",
+                &["identities[0].serviceAccounts[0].namespace", "DNS label"],
+            ),
+            (
+                "name: sa",
+                "name: Sa",
+                &[
+                    "identities[0].serviceAccounts[0].name",
+                    "\"Sa\"",
+                    "lower-case",
+                ],
+            ),
+            (
+                "      - {namespace: ns, name: sa}\n",
+                &many,
+                &[
+                    "identities[0].serviceAccounts",
+                    "21 service accounts",
+                    "several identities",
+                ],
+            ),
+            (
+                "identities:\n",
+                &format!("identities:\n{again}"),
+                &["identities[1].name", "identities[0].name"],
+            ),
+            (
+                "identities:\n",
+                &format!("identities:\n{stolen}"),
+                &[
+                    "identities[1].serviceAccounts[0]: ns/sa",
+                    "identities[0].serviceAccounts[0]",
+                    "one identity",
+                ],
+            ),
+            (
+                "    serviceAccounts:",
+                "    roleAssignments: []\n    serviceAccounts:",
+                &[
+                    "identities[0].roleAssignments",
+                    "not supported yet",
+                    "az role assignment create",
+                ],
+            ),
+        ];
+        for (from, to, parts) in table {
+            assert!(GOOD.contains(from), "{from}");
+            let said = parse(&GOOD.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(!said.contains('\n'), "one line: {said}");
+            for part in *parts {
+                assert!(said.contains(part), "{part:?} not in: {said}");
+            }
+        }
+    }
 }
