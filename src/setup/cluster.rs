@@ -8,7 +8,7 @@ use kube::core::Status;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::config::ServiceAccountId;
+use super::desired::ServiceAccountId;
 use super::step::IdentityIds;
 use crate::names::{CLIENT_ID, FIELD_MANAGER, TENANT_ID};
 

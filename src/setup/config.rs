@@ -1,73 +1,22 @@
 //! The config file: what is wanted, read and checked before anything is looked at.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use url::Url;
 use uuid::Uuid;
 
+use super::desired::{
+    CREDENTIALS_PER_IDENTITY, Desired, DesiredIdentity, IssuerSource, LIMIT_OPTIONS,
+    ServiceAccountId,
+};
+use super::legal::{
+    AKS_NAME, AUDIENCE, GROUP_NAME, IDENTITY_NAME, ISSUER, LOCATION, NAMESPACE, Rule,
+    SERVICE_ACCOUNT,
+};
 use crate::azure::arm::GroupId;
 use crate::names::DEFAULT_AUDIENCE;
-
-/// Azure's limit of federated credentials for one identity.
-pub const CREDENTIALS_PER_IDENTITY: usize = 20;
-/// What to do about that limit; ends the sentences that refuse.
-pub const LIMIT_OPTIONS: &str = "spread the service accounts over several identities with the same roles, \
-     let workloads share service accounts, or use identity bindings (AKS)";
-/// Azure's limit of an issuer, subject or audience, in characters.
-const TRUST_LENGTH: usize = 600;
-
-/// What is wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Desired {
-    /// The resource group's address.
-    pub group: GroupId,
-    /// Where the group and the identities are made.
-    pub location: String,
-    /// Where the issuer's name comes from.
-    pub issuer: IssuerSource,
-    /// The audience of every credential.
-    pub audience: String,
-    /// The identities, in the file's order.
-    pub identities: Vec<DesiredIdentity>,
-}
-
-/// Where the issuer's name comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IssuerSource {
-    /// The API server's discovery document.
-    Cluster,
-    /// This URL, byte for byte.
-    Url(String),
-    /// The AKS cluster's OIDC profile in ARM.
-    Aks {
-        /// The cluster's resource group, in the config's subscription.
-        group: GroupId,
-        /// The cluster.
-        name: String,
-    },
-}
-
-/// A managed identity and who may use it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DesiredIdentity {
-    /// Its name.
-    pub name: String,
-    /// The ServiceAccounts that it trusts.
-    pub service_accounts: Vec<ServiceAccountId>,
-}
-
-/// A ServiceAccount's address.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ServiceAccountId {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
 
 /// A config that can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -171,20 +120,6 @@ struct FileIdentity {
     role_assignments: Option<IgnoredAny>,
 }
 
-impl ServiceAccountId {
-    /// The `sub` of its tokens.
-    #[must_use]
-    pub fn subject(&self) -> String {
-        format!("system:serviceaccount:{}:{}", self.namespace, self.name)
-    }
-}
-
-impl std::fmt::Display for ServiceAccountId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
-
 /// Reads the config at `path`.
 ///
 /// # Errors
@@ -208,35 +143,20 @@ pub fn parse(text: &str) -> Result<Desired, ConfigError> {
         )
     })?;
     let group = |field: &str, name: String| {
-        check(field, &name, GROUP_NAME, is_group_name)?;
+        check(field, &name, &GROUP_NAME)?;
         Ok::<_, ConfigError>(GroupId { subscription, name })
     };
     let location = file.resource_group.location;
-    check(
-        "resourceGroup.location",
-        &location,
-        "use a region, as WestUS2",
-        is_location,
-    )?;
-    check(
-        "audience",
-        &file.audience,
-        "use 1 to 600 characters",
-        is_trust_part,
-    )?;
+    check("resourceGroup.location", &location, &LOCATION)?;
+    check("audience", &file.audience, &AUDIENCE)?;
     let issuer = match file.issuer {
         FileIssuer::Text(text) if text == "auto" => IssuerSource::Cluster,
         FileIssuer::Text(url) => {
-            check("issuer", &url, ISSUER, is_issuer)?;
+            check("issuer", &url, &ISSUER)?;
             IssuerSource::Url(url)
         }
         FileIssuer::Aks(FileAksIssuer { aks }) => {
-            check(
-                "issuer.aks.name",
-                &aks.name,
-                "use the cluster's name",
-                is_aks_name,
-            )?;
+            check("issuer.aks.name", &aks.name, &AKS_NAME)?;
             IssuerSource::Aks {
                 group: group("issuer.aks.resourceGroup", aks.resource_group)?,
                 name: aks.name,
@@ -252,22 +172,6 @@ pub fn parse(text: &str) -> Result<Desired, ConfigError> {
     })
 }
 
-/// Whether Azure takes this as an issuer.
-#[must_use]
-pub fn is_issuer(url: &str) -> bool {
-    is_trust_part(url) && Url::parse(url).is_ok_and(|url| url.scheme() == "https")
-}
-
-/// What an issuer may be; ends the sentences that refuse one.
-pub const ISSUER: &str = "use auto, or an https URL of at most 600 characters";
-const GROUP_NAME: &str = "use 1 to 90 letters, digits and . _ - ( ), with no full stop at the end";
-const IDENTITY_NAME: &str =
-    "use 3 to 128 letters, digits, hyphens and underscores, a letter or digit first";
-const NAMESPACE: &str =
-    "use a DNS label: 1 to 63 lower-case letters, digits and hyphens, no hyphen first or last";
-const SERVICE_ACCOUNT: &str = "use a DNS name: at most 253 characters, labels of lower-case letters, \
-     digits and hyphens with full stops between";
-
 fn identities(file: Vec<FileIdentity>) -> Result<Vec<DesiredIdentity>, ConfigError> {
     if file.is_empty() {
         return Err(illegal("identities", "[]", "name at least one identity"));
@@ -276,12 +180,11 @@ fn identities(file: Vec<FileIdentity>) -> Result<Vec<DesiredIdentity>, ConfigErr
     let mut accounts = HashMap::new();
     for (index, identity) in file.iter().enumerate() {
         let at = format!("identities[{index}]");
-        let name = &identity.name;
-        check(&format!("{at}.name"), name, IDENTITY_NAME, is_identity_name)?;
-        // Azure keeps no case in names.
         let field = format!("{at}.name");
+        check(&field, &identity.name, &IDENTITY_NAME)?;
         let why = "list each identity once, with all its service accounts";
-        once(&mut names, field, name.to_lowercase(), why)?;
+        // Azure keeps no case in names.
+        once(&mut names, field, identity.name.to_lowercase(), why)?;
         if identity.role_assignments.is_some() {
             let field = format!("{at}.roleAssignments");
             return Err(ConfigError::RoleAssignments { field });
@@ -307,23 +210,16 @@ fn check_service_accounts(
         check(
             &format!("{field}.namespace"),
             &account.namespace,
-            NAMESPACE,
-            is_dns_label,
+            &NAMESPACE,
         )?;
-        check(
-            &format!("{field}.name"),
-            &account.name,
-            SERVICE_ACCOUNT,
-            is_dns_name,
-        )?;
+        check(&format!("{field}.name"), &account.name, &SERVICE_ACCOUNT)?;
         let why = "a service account has one identity, named in its annotation";
         once(seen, field, account.to_string(), why)?;
     }
-    let distinct: HashSet<_> = list.iter().collect();
-    if distinct.len() > CREDENTIALS_PER_IDENTITY {
+    if list.len() > CREDENTIALS_PER_IDENTITY {
         return Err(ConfigError::TooMany {
             field: format!("{at}.serviceAccounts"),
-            count: distinct.len(),
+            count: list.len(),
         });
     }
     Ok(())
@@ -349,16 +245,11 @@ fn once(
     }
 }
 
-fn check(
-    field: &str,
-    value: &str,
-    legal: &'static str,
-    is_legal: fn(&str) -> bool,
-) -> Result<(), ConfigError> {
-    if is_legal(value) {
+fn check(field: &str, value: &str, rule: &Rule) -> Result<(), ConfigError> {
+    if (rule.allows)(value) {
         Ok(())
     } else {
-        Err(illegal(field, value, legal))
+        Err(illegal(field, value, rule.words))
     }
 }
 
@@ -374,49 +265,10 @@ fn default_audience() -> String {
     DEFAULT_AUDIENCE.to_owned()
 }
 
-fn is_trust_part(text: &str) -> bool {
-    (1..=TRUST_LENGTH).contains(&text.chars().count())
-}
-
-fn is_location(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ')
-}
-
-fn is_group_name(name: &str) -> bool {
-    (1..=90).contains(&name.chars().count())
-        && name
-            .chars()
-            .all(|c| c.is_alphanumeric() || "._-()".contains(c))
-        && !name.ends_with('.')
-}
-
-fn is_identity_name(name: &str) -> bool {
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    (3..=128).contains(&name.len())
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.chars().all(word)
-}
-
-fn is_aks_name(name: &str) -> bool {
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    (1..=63).contains(&name.len()) && name.chars().all(word)
-}
-
-fn is_dns_label(name: &str) -> bool {
-    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    (1..=63).contains(&name.len())
-        && name.chars().all(word)
-        && !name.starts_with('-')
-        && !name.ends_with('-')
-}
-
-fn is_dns_name(name: &str) -> bool {
-    name.len() <= 253 && name.split('.').all(is_dns_label)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{IssuerSource, parse};
+    use super::parse;
+    use crate::setup::desired::IssuerSource;
 
     const GOOD: &str = "
 subscription: 11111111-2222-3333-4444-555555555555

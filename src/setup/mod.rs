@@ -8,6 +8,8 @@
 pub mod apply;
 pub mod cluster;
 pub mod config;
+pub mod desired;
+mod legal;
 pub mod observe;
 pub mod plan;
 pub mod report;
@@ -31,7 +33,8 @@ use crate::exit::Exit;
 use crate::kubernetes;
 
 use apply::ApplyError;
-use config::{ConfigError, Desired};
+use config::ConfigError;
+use desired::Desired;
 use observe::ObserveError;
 use plan::{Plan, PlanError};
 use report::Output;

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::config::{
+use super::desired::{
     CREDENTIALS_PER_IDENTITY, Desired, DesiredIdentity, LIMIT_OPTIONS, ServiceAccountId,
 };
 use super::observe::{Observed, ObservedIdentity, ObservedServiceAccount};
@@ -291,7 +291,8 @@ mod tests {
     use super::{Adopted, PlanError, credential_name, plan};
     use crate::azure::arm::{FederatedCredential, ResourceGroup};
     use crate::names::{CLIENT_ID, TENANT_ID};
-    use crate::setup::config::{self, Desired, ServiceAccountId};
+    use crate::setup::config;
+    use crate::setup::desired::{Desired, ServiceAccountId};
     use crate::setup::observe::{Observed, ObservedIdentity, ObservedServiceAccount};
     use crate::setup::step::IdentityIds;
 

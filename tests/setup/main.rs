@@ -15,7 +15,8 @@ mod world;
 use std::process::Command;
 use std::time::Duration;
 
-use identity_injector::setup::config::{self, Desired};
+use identity_injector::setup::config;
+use identity_injector::setup::desired::Desired;
 use identity_injector::setup::plan::{Plan, credential_name};
 use identity_injector::setup::{SetupError, apply, look};
 use serde_json::{Value, json};
