@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
 use azure_core::credentials::{AccessToken, Secret, TokenCredential};
-use azure_core::http::{ClientOptions, HttpClient, Transport as AzureTransport};
+use azure_core::http::{
+    AsyncRawResponse, ClientOptions, HttpClient, Request, Transport as AzureTransport,
+};
 use azure_identity::{
     AzureCliCredential, AzureCliCredentialOptions, ClientAssertionCredentialOptions,
     ClientSecretCredential, ClientSecretCredentialOptions, ManagedIdentityCredential,
@@ -14,6 +17,7 @@ use azure_identity::{
     WorkloadIdentityCredentialOptions,
 };
 use clap::ValueEnum;
+use serde_json::Value;
 use url::Url;
 use uuid::Uuid;
 
@@ -223,11 +227,49 @@ pub async fn token(
         })
 }
 
+/// Makes Entra's refusals readable for azure_identity 1.0, which fails on an escape in `error_description` and then
+/// tells a person about JSON instead of the AADSTS code.
+#[derive(Debug)]
+struct PlainErrors(Arc<dyn HttpClient>);
+
+type Reply<'a> = Pin<Box<dyn Future<Output = azure_core::Result<AsyncRawResponse>> + Send + 'a>>;
+
+impl HttpClient for PlainErrors {
+    fn execute_request<'a, 'b, 'c>(&'a self, request: &'b Request) -> Reply<'c>
+    where
+        'a: 'c,
+        'b: 'c,
+        Self: 'c,
+    {
+        Box::pin(async move {
+            let response = self.0.execute_request(request).await?;
+            if response.status().is_success() {
+                return Ok(response);
+            }
+            let (status, headers, body) = response.try_into_raw_response().await?.deconstruct();
+            let body = without_escapes(&body).unwrap_or_else(|| body.to_vec());
+            Ok(AsyncRawResponse::from_bytes(status, headers, body))
+        })
+    }
+}
+
+fn without_escapes(body: &[u8]) -> Option<Vec<u8>> {
+    let mut body: Value = serde_json::from_slice(body).ok()?;
+    let description = body.get_mut("error_description")?;
+    let plain = description.as_str()?.replace('"', "'").replace('\\', "/");
+    *description = plain
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .into();
+    serde_json::to_vec(&body).ok()
+}
+
 fn client_options(authority_host: &Url, transport: Arc<dyn HttpClient>) -> ClientOptions {
     let mut cloud = CustomConfiguration::default();
     cloud.authority_host = authority_host.to_string();
     ClientOptions {
-        transport: Some(AzureTransport::new(transport)),
+        transport: Some(AzureTransport::new(Arc::new(PlainErrors(transport)))),
         cloud: Some(Arc::new(CloudConfiguration::Custom(cloud))),
         ..ClientOptions::default()
     }
@@ -260,7 +302,8 @@ mod tests {
             ("AZURE_TENANT_ID", "t"),
             ("AZURE_CLIENT_ID", "c"),
         ];
-        let table: [(&str, SignIn, &[(&str, &str)], &str); 9] = [
+        type Variables = [(&'static str, &'static str)];
+        let table: [(&str, SignIn, &Variables, &str); 9] = [
             ("nothing", SignIn::Auto, &[], "az CLI"),
             (
                 "federated",

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use super::cluster::{self, ClusterError};
-use super::config::{Desired, ServiceAccountId};
+use super::desired::{Desired, ServiceAccountId};
 use super::plan::Plan;
 use super::retry::persist;
 use super::step::{IdentityIds, Step};

@@ -8,7 +8,7 @@ use kube::core::Status;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::config::ServiceAccountId;
+use super::desired::ServiceAccountId;
 use super::step::IdentityIds;
 use crate::names::{CLIENT_ID, FIELD_MANAGER, TENANT_ID};
 
@@ -128,7 +128,7 @@ pub async fn annotate(
         },
     });
     let applied = accounts
-        .patch_metadata(
+        .patch(
             &account.name,
             &PatchParams::apply(FIELD_MANAGER),
             &Patch::Apply(patch),

@@ -1,87 +1,31 @@
 //! The config file: what is wanted, read and checked before anything is looked at.
 
-use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use url::Url;
 use uuid::Uuid;
 
+use super::desired::{
+    CREDENTIALS_PER_IDENTITY, Desired, DesiredIdentity, IssuerSource, LIMIT_OPTIONS,
+    ServiceAccountId,
+};
+use super::legal::{
+    AKS_NAME, AUDIENCE, GROUP_NAME, IDENTITY_NAME, ISSUER, LOCATION, NAMESPACE, Rule,
+    SERVICE_ACCOUNT,
+};
 use crate::azure::arm::GroupId;
 use crate::names::DEFAULT_AUDIENCE;
-
-/// Azure's limit of federated credentials for one identity.
-pub const CREDENTIALS_PER_IDENTITY: usize = 20;
-/// What to do about that limit; ends the sentences that refuse.
-pub const LIMIT_OPTIONS: &str = "spread the service accounts over several identities with the same roles, \
-     let workloads share service accounts, or use identity bindings (AKS)";
-/// Azure's limit of an issuer, subject or audience, in characters.
-const TRUST_LENGTH: usize = 600;
-
-/// What is wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Desired {
-    /// The resource group's address.
-    pub group: GroupId,
-    /// Where the group and the identities are made.
-    pub location: String,
-    /// Where the issuer's name comes from.
-    pub issuer: IssuerSource,
-    /// The audience of every credential.
-    pub audience: String,
-    /// The identities, in the file's order.
-    pub identities: Vec<DesiredIdentity>,
-}
-
-/// Where the issuer's name comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IssuerSource {
-    /// The API server's discovery document.
-    Cluster,
-    /// This URL, byte for byte.
-    Url(String),
-    /// The AKS cluster's OIDC profile in ARM.
-    Aks {
-        /// The cluster's resource group, in the config's subscription.
-        group: GroupId,
-        /// The cluster.
-        name: String,
-    },
-}
-
-/// A managed identity and who may use it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DesiredIdentity {
-    /// Its name.
-    pub name: String,
-    /// The ServiceAccounts that it trusts.
-    pub service_accounts: Vec<ServiceAccountId>,
-}
-
-/// A ServiceAccount's address.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ServiceAccountId {
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
 
 /// A config that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file can't be read.
-    #[error("{path}: {source}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Unreadable(#[from] std::io::Error),
     /// The file is no YAML or JSON, or has an unknown, missing or ill-typed field.
-    #[error("{0}")]
+    #[error("{}", .0.without_snippet())]
     Syntax(#[from] serde_saphyr::Error),
     /// A value is none of the legal ones.
     #[error("{field}: {value:?} is not legal: {legal}")]
@@ -176,29 +120,12 @@ struct FileIdentity {
     role_assignments: Option<IgnoredAny>,
 }
 
-impl ServiceAccountId {
-    /// The `sub` of its tokens.
-    #[must_use]
-    pub fn subject(&self) -> String {
-        format!("system:serviceaccount:{}:{}", self.namespace, self.name)
-    }
-}
-
-impl std::fmt::Display for ServiceAccountId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
-}
-
 /// Reads the config at `path`.
 ///
 /// # Errors
 /// When it can't be read or is not legal.
 pub fn read(path: &Path) -> Result<Desired, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
+    let text = std::fs::read_to_string(path)?;
     parse(&text)
 }
 
@@ -216,35 +143,20 @@ pub fn parse(text: &str) -> Result<Desired, ConfigError> {
         )
     })?;
     let group = |field: &str, name: String| {
-        check(field, &name, GROUP_NAME, is_group_name)?;
+        check(field, &name, &GROUP_NAME)?;
         Ok::<_, ConfigError>(GroupId { subscription, name })
     };
     let location = file.resource_group.location;
-    check(
-        "resourceGroup.location",
-        &location,
-        "use a region, as WestUS2",
-        is_location,
-    )?;
-    check(
-        "audience",
-        &file.audience,
-        "use 1 to 600 characters",
-        is_trust_part,
-    )?;
+    check("resourceGroup.location", &location, &LOCATION)?;
+    check("audience", &file.audience, &AUDIENCE)?;
     let issuer = match file.issuer {
         FileIssuer::Text(text) if text == "auto" => IssuerSource::Cluster,
         FileIssuer::Text(url) => {
-            check("issuer", &url, ISSUER, is_issuer)?;
+            check("issuer", &url, &ISSUER)?;
             IssuerSource::Url(url)
         }
         FileIssuer::Aks(FileAksIssuer { aks }) => {
-            check(
-                "issuer.aks.name",
-                &aks.name,
-                "use the cluster's name",
-                is_aks_name,
-            )?;
+            check("issuer.aks.name", &aks.name, &AKS_NAME)?;
             IssuerSource::Aks {
                 group: group("issuer.aks.resourceGroup", aks.resource_group)?,
                 name: aks.name,
@@ -260,22 +172,6 @@ pub fn parse(text: &str) -> Result<Desired, ConfigError> {
     })
 }
 
-/// Whether Azure takes this as an issuer.
-#[must_use]
-pub fn is_issuer(url: &str) -> bool {
-    is_trust_part(url) && Url::parse(url).is_ok_and(|url| url.scheme() == "https")
-}
-
-/// What an issuer may be; ends the sentences that refuse one.
-pub const ISSUER: &str = "use auto, or an https URL of at most 600 characters";
-const GROUP_NAME: &str = "use 1 to 90 letters, digits and . _ - ( ), with no full stop at the end";
-const IDENTITY_NAME: &str =
-    "use 3 to 128 letters, digits, hyphens and underscores, a letter or digit first";
-const NAMESPACE: &str =
-    "use a DNS label: 1 to 63 lower-case letters, digits and hyphens, no hyphen first or last";
-const SERVICE_ACCOUNT: &str = "use a DNS name: at most 253 characters, labels of lower-case letters, \
-     digits and hyphens with full stops between";
-
 fn identities(file: Vec<FileIdentity>) -> Result<Vec<DesiredIdentity>, ConfigError> {
     if file.is_empty() {
         return Err(illegal("identities", "[]", "name at least one identity"));
@@ -284,12 +180,11 @@ fn identities(file: Vec<FileIdentity>) -> Result<Vec<DesiredIdentity>, ConfigErr
     let mut accounts = HashMap::new();
     for (index, identity) in file.iter().enumerate() {
         let at = format!("identities[{index}]");
-        let name = &identity.name;
-        check(&format!("{at}.name"), name, IDENTITY_NAME, is_identity_name)?;
-        // Azure keeps no case in names.
         let field = format!("{at}.name");
+        check(&field, &identity.name, &IDENTITY_NAME)?;
         let why = "list each identity once, with all its service accounts";
-        once(&mut names, field, name.to_lowercase(), why)?;
+        // Azure keeps no case in names.
+        once(&mut names, field, identity.name.to_lowercase(), why)?;
         if identity.role_assignments.is_some() {
             let field = format!("{at}.roleAssignments");
             return Err(ConfigError::RoleAssignments { field });
@@ -315,23 +210,16 @@ fn check_service_accounts(
         check(
             &format!("{field}.namespace"),
             &account.namespace,
-            NAMESPACE,
-            is_dns_label,
+            &NAMESPACE,
         )?;
-        check(
-            &format!("{field}.name"),
-            &account.name,
-            SERVICE_ACCOUNT,
-            is_dns_name,
-        )?;
+        check(&format!("{field}.name"), &account.name, &SERVICE_ACCOUNT)?;
         let why = "a service account has one identity, named in its annotation";
         once(seen, field, account.to_string(), why)?;
     }
-    let distinct: HashSet<_> = list.iter().collect();
-    if distinct.len() > CREDENTIALS_PER_IDENTITY {
+    if list.len() > CREDENTIALS_PER_IDENTITY {
         return Err(ConfigError::TooMany {
             field: format!("{at}.serviceAccounts"),
-            count: distinct.len(),
+            count: list.len(),
         });
     }
     Ok(())
@@ -357,16 +245,11 @@ fn once(
     }
 }
 
-fn check(
-    field: &str,
-    value: &str,
-    legal: &'static str,
-    is_legal: fn(&str) -> bool,
-) -> Result<(), ConfigError> {
-    if is_legal(value) {
+fn check(field: &str, value: &str, rule: &Rule) -> Result<(), ConfigError> {
+    if (rule.allows)(value) {
         Ok(())
     } else {
-        Err(illegal(field, value, legal))
+        Err(illegal(field, value, rule.words))
     }
 }
 
@@ -382,42 +265,153 @@ fn default_audience() -> String {
     DEFAULT_AUDIENCE.to_owned()
 }
 
-fn is_trust_part(text: &str) -> bool {
-    (1..=TRUST_LENGTH).contains(&text.chars().count())
-}
+#[cfg(test)]
+mod tests {
+    use super::parse;
+    use crate::setup::desired::IssuerSource;
 
-fn is_location(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ')
-}
+    const GOOD: &str = "
+subscription: 11111111-2222-3333-4444-555555555555
+resourceGroup: {name: rg, location: WestUS2}
+issuer: auto
+identities:
+  - name: idA
+    serviceAccounts:
+      - {namespace: ns, name: sa}
+";
 
-fn is_group_name(name: &str) -> bool {
-    (1..=90).contains(&name.chars().count())
-        && name
-            .chars()
-            .all(|c| c.is_alphanumeric() || "._-()".contains(c))
-        && !name.ends_with('.')
-}
+    #[test]
+    fn good() {
+        let desired = parse(GOOD).unwrap();
+        assert_eq!(desired.audience, "api://AzureADTokenExchange");
+        assert_eq!(desired.issuer, IssuerSource::Cluster);
+        assert_eq!(
+            desired.identities[0].service_accounts[0].subject(),
+            "system:serviceaccount:ns:sa"
+        );
+        let json = r#"{"subscription": "11111111-2222-3333-4444-555555555555",
+            "resourceGroup": {"name": "rg", "location": "WestUS2"}, "issuer": "auto",
+            "identities": [{"name": "idA", "serviceAccounts": [{"namespace": "ns", "name": "sa"}]}]}"#;
+        assert_eq!(parse(json).unwrap(), desired);
+    }
 
-fn is_identity_name(name: &str) -> bool {
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    (3..=128).contains(&name.len())
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.chars().all(word)
-}
+    #[test]
+    fn issuer_url_is_kept_byte_for_byte() {
+        for url in [
+            "https://issuer.test",
+            "https://issuer.test/",
+            "https://ISSUER.test/A/",
+        ] {
+            let desired = parse(&GOOD.replace("auto", url)).unwrap();
+            assert_eq!(desired.issuer, IssuerSource::Url(url.to_owned()));
+        }
+    }
 
-fn is_aks_name(name: &str) -> bool {
-    let word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-    (1..=63).contains(&name.len()) && name.chars().all(word)
-}
-
-fn is_dns_label(name: &str) -> bool {
-    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    (1..=63).contains(&name.len())
-        && name.chars().all(word)
-        && !name.starts_with('-')
-        && !name.ends_with('-')
-}
-
-fn is_dns_name(name: &str) -> bool {
-    name.len() <= 253 && name.split('.').all(is_dns_label)
+    #[test]
+    fn refusals_name_the_place_and_what_is_legal() {
+        let long = "x".repeat(91);
+        let many: String = (0..21)
+            .map(|n| format!("      - {{namespace: ns, name: s{n}}}\n"))
+            .collect();
+        let again = "  - name: IDA\n    serviceAccounts: []\n";
+        let stolen = "  - name: idB\n    serviceAccounts: [{namespace: ns, name: sa}]\n";
+        // what is replaced, by what, and the parts of the refusal
+        let table: &[(&str, &str, &[&str])] = &[
+            (
+                "issuer:",
+                "isuer:",
+                &["line 4", "unknown field `isuer`", "issuer"],
+            ),
+            ("issuer: auto\n", "", &["missing field `issuer`"]),
+            (
+                "{name: rg,",
+                "{name: rg, tags: {},",
+                &["line 3", "unknown field `tags`"],
+            ),
+            ("11111111-", "", &["subscription", "GUID"]),
+            (
+                "name: rg",
+                &format!("name: {long}"),
+                &["resourceGroup.name", "1 to 90"],
+            ),
+            (
+                "name: rg",
+                "name: rg.",
+                &["resourceGroup.name", "\"rg.\"", "full stop"],
+            ),
+            ("WestUS2", "''", &["resourceGroup.location"]),
+            (
+                "auto",
+                "http://plain.test",
+                &["issuer", "\"http://plain.test\"", "https"],
+            ),
+            ("auto", "automatic", &["issuer", "\"automatic\"", "auto"]),
+            (
+                "auto",
+                "{aks: {name: x}}",
+                &["line 4", "{aks: {resourceGroup: ..., name: ...}}"],
+            ),
+            ("auto", "auto\naudience: ''", &["audience", "1 to 600"]),
+            ("idA", "ab", &["identities[0].name", "\"ab\"", "3 to 128"]),
+            (
+                "idA",
+                "-abc",
+                &["identities[0].name", "letter or digit first"],
+            ),
+            (
+                "namespace: ns",
+                "namespace: n.s",
+                &["identities[0].serviceAccounts[0].namespace", "DNS label"],
+            ),
+            (
+                "name: sa",
+                "name: Sa",
+                &[
+                    "identities[0].serviceAccounts[0].name",
+                    "\"Sa\"",
+                    "lower-case",
+                ],
+            ),
+            (
+                "      - {namespace: ns, name: sa}\n",
+                &many,
+                &[
+                    "identities[0].serviceAccounts",
+                    "21 service accounts",
+                    "several identities",
+                ],
+            ),
+            (
+                "identities:\n",
+                &format!("identities:\n{again}"),
+                &["identities[1].name", "identities[0].name"],
+            ),
+            (
+                "identities:\n",
+                &format!("identities:\n{stolen}"),
+                &[
+                    "identities[1].serviceAccounts[0]: ns/sa",
+                    "identities[0].serviceAccounts[0]",
+                    "one identity",
+                ],
+            ),
+            (
+                "    serviceAccounts:",
+                "    roleAssignments: []\n    serviceAccounts:",
+                &[
+                    "identities[0].roleAssignments",
+                    "not supported yet",
+                    "az role assignment create",
+                ],
+            ),
+        ];
+        for (from, to, parts) in table {
+            assert!(GOOD.contains(from), "{from}");
+            let said = parse(&GOOD.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(!said.contains('\n'), "one line: {said}");
+            for part in *parts {
+                assert!(said.contains(part), "{part:?} not in: {said}");
+            }
+        }
+    }
 }

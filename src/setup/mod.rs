@@ -8,6 +8,8 @@
 pub mod apply;
 pub mod cluster;
 pub mod config;
+pub mod desired;
+mod legal;
 pub mod observe;
 pub mod plan;
 pub mod report;
@@ -31,7 +33,8 @@ use crate::exit::Exit;
 use crate::kubernetes;
 
 use apply::ApplyError;
-use config::{ConfigError, Desired};
+use config::ConfigError;
+use desired::Desired;
 use observe::ObserveError;
 use plan::{Plan, PlanError};
 use report::Output;
@@ -107,8 +110,13 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     /// The config can't be used.
-    #[error("config: {0}")]
-    Config(#[from] ConfigError),
+    #[error("config {}: {source}", .path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<ConfigError>,
+    },
     /// The cloud's addresses can't be used.
     #[error("Azure: {0}")]
     Address(#[from] arm::BadEndpoint),
@@ -141,7 +149,7 @@ pub enum SetupError {
 impl SetupError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) => Exit::Usage,
+            Self::Config { .. } => Exit::Usage,
             Self::Address(_)
             | Self::Authority(_)
             | Self::Http(_)
@@ -174,12 +182,27 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<Exit
     }))
 }
 
+/// Looks at Azure and the cluster, and plans the way from there to `desired`. Writes nothing.
+///
+/// # Errors
+/// When it can't look, or something stands in the way.
+pub async fn look(
+    desired: &Desired,
+    arm: &arm::Client,
+    cluster: &kube::Client,
+) -> Result<Plan, SetupError> {
+    let observed = observe::observe(desired, arm, cluster).await?;
+    Ok(plan::plan(desired, &observed)?)
+}
+
 async fn execute(options: &Options, write: bool) -> Result<Exit, SetupError> {
-    let desired = config::read(&options.config)?;
+    let desired = config::read(&options.config).map_err(|source| SetupError::Config {
+        path: options.config.clone(),
+        source: Box::new(source),
+    })?;
     let arm = resource_manager(options, &desired)?;
     let cluster = kubernetes::connect(options.kubeconfig.as_deref()).await?;
-    let observed = observe::observe(&desired, &arm, &cluster).await?;
-    let plan = plan::plan(&desired, &observed)?;
+    let plan = look(&desired, &arm, &cluster).await?;
     print(&plan, options.output)?;
     if write {
         apply::apply(&plan, &desired, &arm, &cluster).await?;

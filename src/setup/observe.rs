@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cluster::{self, ClusterError};
-use super::config::{Desired, ISSUER, IssuerSource, ServiceAccountId, is_issuer};
+use super::desired::{Desired, IssuerSource, ServiceAccountId};
+use super::legal::ISSUER;
 use super::retry::persist;
 use super::step::IdentityIds;
 use crate::azure::arm::{ArmError, Client, FederatedCredential, ResourceGroup, request};
@@ -69,7 +70,10 @@ pub enum ObserveError {
         name: String,
     },
     /// The issuer is none that Azure takes.
-    #[error("the cluster's issuer {0:?} can't be trusted by Azure: {ISSUER}")]
+    #[error(
+        "the cluster's issuer is {0:?}, but Azure trusts https URLs of at most 600 characters only: \
+         enable the cluster's OIDC issuer"
+    )]
     BadIssuer(String),
 }
 
@@ -139,7 +143,7 @@ async fn observe_issuer(
                 .ok_or_else(|| ObserveError::NoAksIssuer { name: name.clone() })?
         }
     };
-    if is_issuer(&issuer) {
+    if (ISSUER.allows)(&issuer) {
         Ok(issuer)
     } else {
         Err(ObserveError::BadIssuer(issuer))

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::config::{
+use super::desired::{
     CREDENTIALS_PER_IDENTITY, Desired, DesiredIdentity, LIMIT_OPTIONS, ServiceAccountId,
 };
 use super::observe::{Observed, ObservedIdentity, ObservedServiceAccount};
@@ -281,5 +281,286 @@ impl fmt::Display for Adopted {
                 "credential {identity}/{name} trusts {subject} already: used as it is"
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{Adopted, PlanError, credential_name, plan};
+    use crate::azure::arm::{FederatedCredential, ResourceGroup};
+    use crate::names::{CLIENT_ID, TENANT_ID};
+    use crate::setup::config;
+    use crate::setup::desired::{Desired, ServiceAccountId};
+    use crate::setup::observe::{Observed, ObservedIdentity, ObservedServiceAccount};
+    use crate::setup::step::IdentityIds;
+
+    const ISSUER: &str = "https://issuer.test/";
+    const SUBJECT: &str = "system:serviceaccount:ns:sa";
+    const AUDIENCE: &str = "api://AzureADTokenExchange";
+
+    fn desired() -> Desired {
+        config::parse(
+            "{subscription: 11111111-2222-3333-4444-555555555555,
+              resourceGroup: {name: rg, location: West US 2}, issuer: auto,
+              identities: [{name: idA, serviceAccounts: [{namespace: ns, name: sa}]}]}",
+        )
+        .unwrap()
+    }
+
+    fn account() -> ServiceAccountId {
+        desired().identities[0].service_accounts[0].clone()
+    }
+
+    fn our_name() -> String {
+        credential_name(&account(), ISSUER)
+    }
+
+    fn credential(name: &str, issuer: &str, subject: &str, audience: &str) -> FederatedCredential {
+        FederatedCredential {
+            name: name.to_owned(),
+            issuer: issuer.to_owned(),
+            subject: (!subject.is_empty()).then(|| subject.to_owned()),
+            audiences: vec![audience.to_owned()],
+        }
+    }
+
+    fn annotated(client_id: &str, tenant_id: &str) -> ObservedServiceAccount {
+        ObservedServiceAccount::Present(BTreeMap::from([
+            (CLIENT_ID.to_owned(), client_id.to_owned()),
+            (TENANT_ID.to_owned(), tenant_id.to_owned()),
+        ]))
+    }
+
+    /// All as it is to be.
+    fn done() -> Observed {
+        let ids = IdentityIds {
+            client_id: "c".to_owned(),
+            tenant_id: "t".to_owned(),
+        };
+        let identity = ObservedIdentity {
+            ids,
+            location: "westus2".to_owned(),
+            credentials: vec![credential(&our_name(), ISSUER, SUBJECT, AUDIENCE)],
+        };
+        Observed {
+            issuer: ISSUER.to_owned(),
+            group: Some(ResourceGroup {
+                name: "rg".to_owned(),
+                location: "westus2".to_owned(),
+            }),
+            identities: BTreeMap::from([("idA".to_owned(), identity)]),
+            service_accounts: BTreeMap::from([(account(), annotated("c", "t"))]),
+        }
+    }
+
+    fn with_credentials(credentials: Vec<FederatedCredential>) -> Observed {
+        let mut observed = done();
+        if let Some(identity) = observed.identities.get_mut("idA") {
+            identity.credentials = credentials;
+        }
+        observed
+    }
+
+    fn with_account(state: ObservedServiceAccount) -> Observed {
+        Observed {
+            service_accounts: BTreeMap::from([(account(), state)]),
+            ..done()
+        }
+    }
+
+    #[test]
+    fn steps() {
+        let create = format!("create FederatedCredential idA/{}", our_name());
+        let one = |name, issuer, subject, audience| {
+            with_credentials(vec![credential(name, issuer, subject, audience)])
+        };
+        let nothing = Observed {
+            group: None,
+            identities: BTreeMap::new(),
+            ..with_account(ObservedServiceAccount::Absent)
+        };
+        let no_identity = Observed {
+            identities: BTreeMap::new(),
+            ..done()
+        };
+        let table: [(&str, Observed, &[&str]); 14] = [
+            ("done", done(), &[]),
+            (
+                "nothing is there",
+                nothing,
+                &[
+                    "create ResourceGroup rg",
+                    "create ManagedIdentity idA",
+                    &create,
+                    "create ServiceAccount ns/sa",
+                ],
+            ),
+            (
+                "a new identity has other ids than the annotations can have",
+                no_identity,
+                &[
+                    "create ManagedIdentity idA",
+                    &create,
+                    "annotate ServiceAccount ns/sa",
+                ],
+            ),
+            ("no credential", with_credentials(vec![]), &[&create]),
+            ("another name", one("x-1", ISSUER, SUBJECT, AUDIENCE), &[]),
+            (
+                "another audience",
+                one("x-1", ISSUER, SUBJECT, "other"),
+                &["update FederatedCredential idA/x-1"],
+            ),
+            (
+                "an issuer without the slash",
+                one("x-1", "https://issuer.test", SUBJECT, AUDIENCE),
+                &[&create],
+            ),
+            (
+                "an issuer in other case",
+                one("x-1", "https://Issuer.test/", SUBJECT, AUDIENCE),
+                &[&create],
+            ),
+            (
+                "a subject in other case",
+                one("x-1", ISSUER, "system:serviceaccount:ns:SA", AUDIENCE),
+                &[&create],
+            ),
+            (
+                "an expression for a subject",
+                one("x-1", ISSUER, "", AUDIENCE),
+                &[&create],
+            ),
+            (
+                "no service account",
+                with_account(ObservedServiceAccount::Absent),
+                &["create ServiceAccount ns/sa"],
+            ),
+            (
+                "no annotations",
+                with_account(ObservedServiceAccount::Present(BTreeMap::new())),
+                &["annotate ServiceAccount ns/sa"],
+            ),
+            (
+                "another client id",
+                with_account(annotated("x", "t")),
+                &["annotate ServiceAccount ns/sa"],
+            ),
+            (
+                "another tenant",
+                with_account(annotated("c", "x")),
+                &["annotate ServiceAccount ns/sa"],
+            ),
+        ];
+        for (name, observed, steps) in table {
+            let plan = plan(&desired(), &observed).unwrap();
+            let planned: Vec<_> = plan.steps.iter().map(ToString::to_string).collect();
+            assert_eq!(planned, steps, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_differs_and_does_is_told_and_left_alone() {
+        let mut elsewhere = done();
+        elsewhere.group = elsewhere.group.map(|group| ResourceGroup {
+            location: "northeurope".to_owned(),
+            ..group
+        });
+        if let Some(identity) = elsewhere.identities.get_mut("idA") {
+            identity.location = "eastus".to_owned();
+            identity.credentials[0].name = "theirs".to_owned();
+        }
+        let plan = plan(&desired(), &elsewhere).unwrap();
+        assert_eq!(plan.steps, []);
+        let expected = [
+            Adopted::ResourceGroup {
+                name: "rg".to_owned(),
+                location: "northeurope".to_owned(),
+            },
+            Adopted::Identity {
+                name: "idA".to_owned(),
+                location: "eastus".to_owned(),
+            },
+            Adopted::FederatedCredential {
+                identity: "idA".to_owned(),
+                name: "theirs".to_owned(),
+                subject: SUBJECT.to_owned(),
+            },
+        ];
+        assert_eq!(plan.adopted, expected);
+    }
+
+    #[test]
+    fn refusals() {
+        let others = |count: usize| -> Vec<_> {
+            (0..count)
+                .map(|n| {
+                    credential(
+                        &format!("x-{n}"),
+                        ISSUER,
+                        &format!("{SUBJECT}{n}"),
+                        AUDIENCE,
+                    )
+                })
+                .collect()
+        };
+        let identity = "idA".to_owned();
+        let table = [
+            ("19 and one more", with_credentials(others(19)), None),
+            (
+                "20 and one more",
+                with_credentials(others(20)),
+                Some(PlanError::TooManyCredentials {
+                    identity: identity.clone(),
+                    existing: 20,
+                    wanted: 1,
+                }),
+            ),
+            (
+                "our name, another's trust",
+                with_credentials(vec![credential(
+                    &our_name(),
+                    "https://other",
+                    SUBJECT,
+                    AUDIENCE,
+                )]),
+                Some(PlanError::CredentialNameTaken {
+                    identity,
+                    name: our_name(),
+                }),
+            ),
+            (
+                "no namespace",
+                with_account(ObservedServiceAccount::NoNamespace),
+                Some(PlanError::MissingNamespaces(vec!["ns".to_owned()])),
+            ),
+        ];
+        for (name, observed, refusal) in table {
+            assert_eq!(plan(&desired(), &observed).err(), refusal, "{name}");
+        }
+    }
+
+    #[test]
+    fn credential_names() {
+        let name = |namespace: &str, name: &str, issuer: &str| {
+            let account = ServiceAccountId {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            };
+            credential_name(&account, issuer)
+        };
+        let plain = name("ns", "my.sa", ISSUER);
+        assert!(
+            plain.starts_with("ns-my-sa-") && plain.len() == 17,
+            "{plain}"
+        );
+        assert_eq!(plain, name("ns", "my.sa", ISSUER));
+        assert_ne!(plain, name("ns", "my-sa", ISSUER));
+        assert_ne!(plain, name("ns", "my.sa", "https://issuer.test"));
+        let long = name(&"n".repeat(63), &"s".repeat(253), ISSUER);
+        assert_eq!(long.len(), 120);
+        assert_ne!(long, name(&"n".repeat(63), &"s".repeat(252), ISSUER));
     }
 }

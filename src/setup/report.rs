@@ -60,3 +60,66 @@ fn columns(rows: impl Iterator<Item = Row>) -> String {
         .map(|[a, k, n, detail]| format!("{a:action$}  {k:kind$}  {n:name$}  {detail}\n"))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{Output, render};
+    use crate::azure::arm::Trust;
+    use crate::setup::plan::{Adopted, Plan};
+    use crate::setup::step::Step;
+
+    fn plan() -> Plan {
+        Plan {
+            steps: vec![
+                Step::CreateIdentity {
+                    name: "idA".to_owned(),
+                    location: "WestUS2".to_owned(),
+                },
+                Step::CreateFederatedCredential {
+                    identity: "idA".to_owned(),
+                    name: "ns-sa-00000000".to_owned(),
+                    trust: Trust {
+                        issuer: "https://i/".to_owned(),
+                        subject: "s".to_owned(),
+                        audience: "a".to_owned(),
+                    },
+                },
+            ],
+            adopted: vec![Adopted::ResourceGroup {
+                name: "rg".to_owned(),
+                location: "eastus".to_owned(),
+            }],
+        }
+    }
+
+    #[test]
+    fn table_is_aligned() {
+        let expected = "\
+ACTION  KIND                 NAME                DETAIL
+create  ManagedIdentity      idA                 in WestUS2
+create  FederatedCredential  idA/ns-sa-00000000  trusts s of https://i/
+note: resource group rg is in eastus: used as it is
+";
+        assert_eq!(render(&plan(), Output::Table).unwrap(), expected);
+        assert_eq!(
+            render(&Plan::default(), Output::Table).unwrap(),
+            "nothing to do\n"
+        );
+    }
+
+    #[test]
+    fn json_has_a_field_for_each_value() {
+        let text = render(&plan(), Output::Json).unwrap();
+        let expected = json!({
+            "steps": [
+                {"step": "createIdentity", "name": "idA", "location": "WestUS2"},
+                {"step": "createFederatedCredential", "identity": "idA", "name": "ns-sa-00000000",
+                    "issuer": "https://i/", "subject": "s", "audience": "a"},
+            ],
+            "adopted": [{"adopted": "resourceGroup", "name": "rg", "location": "eastus"}],
+        });
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
+    }
+}

@@ -80,7 +80,12 @@ pub async fn persist<T>(call: impl AsyncFn() -> Result<T, ArmError>) -> Result<T
         let Some(pause) = pause(&error, tries) else {
             return Err(error);
         };
-        tracing::warn!("{error}: trying again in {} s", pause.as_secs());
+        let seconds = pause.as_secs();
+        match &error {
+            // Without the advice, which is for the end.
+            ArmError::Refused(failure) => tracing::warn!("{failure}: trying again in {seconds} s"),
+            error => tracing::warn!("{error}: trying again in {seconds} s"),
+        }
         sleep(pause).await;
         tries.failed += 1;
         tries.waited += pause;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::config::ServiceAccountId;
+use super::desired::ServiceAccountId;
 use crate::azure::arm::Trust;
 
 /// One write, to ARM or to the cluster.

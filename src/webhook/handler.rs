@@ -225,7 +225,12 @@ fn answer(pod: &serde_json::Value, verdict: Verdict) -> Answer {
 }
 
 fn log(request: &Request, answer: &Answer, took: Duration) {
-    let metadata = |key| request.object.get("metadata").and_then(|metadata| metadata.get(key)?.as_str());
+    let metadata = |key| {
+        request
+            .object
+            .get("metadata")
+            .and_then(|metadata| metadata.get(key)?.as_str())
+    };
     tracing::info!(
         uid = request.uid,
         namespace = request.namespace,

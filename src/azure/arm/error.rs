@@ -21,7 +21,7 @@ pub enum ArmError {
         reason: String,
     },
     /// ARM refused.
-    #[error(transparent)]
+    #[error("{}; {}", .0, .0.kind.advice())]
     Refused(Box<Failure>),
     /// ARM agreed, but its answer does not read as it should.
     #[error("{operation}: unreadable answer: {reason} (correlation id {correlation_id})")]
@@ -135,7 +135,9 @@ impl FailureKind {
         }
     }
 
-    fn advice(self) -> &'static str {
+    /// What a person can do about it.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
         match self {
             Self::Throttled => "others use up the limit: run again later",
             Self::ConcurrentWrites => {
@@ -198,18 +200,15 @@ impl fmt::Display for Failure {
         };
         write!(
             f,
-            "{}: {} {}: {} (correlation id {}); {}",
+            "{}: {} {}: {} (correlation id {})",
             self.operation,
             self.status,
             or(&self.code, "no error code"),
             or(&self.message, "no message"),
             self.correlation_id,
-            self.kind.advice()
         )
     }
 }
-
-impl std::error::Error for Failure {}
 
 impl ArmError {
     /// What the refusal means, if it is one.

@@ -1,0 +1,73 @@
+//! What Azure and Kubernetes take as values, beside the words that refuse another.
+
+use url::Url;
+
+/// Azure's limit of an issuer, subject or audience, in characters.
+const TRUST_LENGTH: usize = 600;
+
+/// What a value may be.
+pub(super) struct Rule {
+    /// What to use instead; ends the sentence that refuses.
+    pub(super) words: &'static str,
+    /// Whether a value is legal.
+    pub(super) allows: fn(&str) -> bool,
+}
+
+pub(super) const ISSUER: Rule = Rule {
+    words: "use auto, {aks: ...} or an https URL of at most 600 characters",
+    allows: |text| {
+        (AUDIENCE.allows)(text) && Url::parse(text).is_ok_and(|url| url.scheme() == "https")
+    },
+};
+
+pub(super) const AUDIENCE: Rule = Rule {
+    words: "use 1 to 600 characters",
+    allows: |text| (1..=TRUST_LENGTH).contains(&text.chars().count()),
+};
+
+pub(super) const LOCATION: Rule = Rule {
+    words: "use a region, as WestUS2",
+    allows: |text| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == ' '),
+};
+
+pub(super) const GROUP_NAME: Rule = Rule {
+    words: "use 1 to 90 letters, digits and . _ - ( ), with no full stop at the end",
+    allows: |name| {
+        let word = |c: char| c.is_alphanumeric() || "._-()".contains(c);
+        (1..=90).contains(&name.chars().count()) && name.chars().all(word) && !name.ends_with('.')
+    },
+};
+
+pub(super) const IDENTITY_NAME: Rule = Rule {
+    words: "use 3 to 128 letters, digits, hyphens and underscores, a letter or digit first",
+    allows: |name| (3..=128).contains(&name.len()) && is_word(name),
+};
+
+pub(super) const AKS_NAME: Rule = Rule {
+    words: "use 1 to 63 letters, digits, hyphens and underscores, a letter or digit first",
+    allows: |name| (1..=63).contains(&name.len()) && is_word(name),
+};
+
+pub(super) const NAMESPACE: Rule = Rule {
+    words: "use a DNS label: 1 to 63 lower-case letters, digits and hyphens, no hyphen first or last",
+    allows: is_dns_label,
+};
+
+pub(super) const SERVICE_ACCOUNT: Rule = Rule {
+    words: "use a DNS name: at most 253 characters, labels of lower-case letters, digits and hyphens \
+            with full stops between",
+    allows: |name| name.len() <= 253 && name.split('.').all(is_dns_label),
+};
+
+fn is_word(name: &str) -> bool {
+    let letter = |c: char| c.is_ascii_alphanumeric();
+    name.starts_with(letter) && name.chars().all(|c| letter(c) || c == '-' || c == '_')
+}
+
+fn is_dns_label(name: &str) -> bool {
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    (1..=63).contains(&name.len())
+        && name.chars().all(word)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+}
