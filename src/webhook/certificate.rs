@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// How often the files are read.
-const POLL: Duration = Duration::from_secs(5);
+pub const POLL: Duration = Duration::from_secs(5);
 
 /// A certificate that can't be served.
 #[derive(Debug, thiserror::Error)]
@@ -103,11 +103,11 @@ impl Pair {
     }
 }
 
-/// Swaps the served certificate for ever, whenever the files hold a new pair that fits.
-pub async fn follow(mut served: Pair, config: RustlsConfig) {
+/// Reads the files every `poll`, for ever, and swaps the served certificate when they hold a new pair that fits.
+pub async fn follow(mut served: Pair, config: RustlsConfig, poll: Duration) {
     let mut rejected: Option<Pair> = None;
     loop {
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(poll).await;
         // A file that is missing for a moment is the middle of a swap: the next round sees the end of it.
         let Ok(pair) = Pair::read(&served.directory).await else {
             continue;
@@ -127,5 +127,103 @@ pub async fn follow(mut served: Pair, config: RustlsConfig) {
                 rejected = Some(pair);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    /// Writes a pair as the kubelet mounts it: `tls.crt -> ..data/tls.crt`, `..data` swapped by rename.
+    fn mount(volume: &Path, generation: &str, certificate: &str, key: &str) {
+        let folder = volume.join(generation);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("tls.crt"), certificate).unwrap();
+        std::fs::write(folder.join("tls.key"), key).unwrap();
+        std::os::unix::fs::symlink(generation, volume.join("..data_tmp")).unwrap();
+        std::fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
+        for name in ["tls.crt", "tls.key"] {
+            let link = volume.join(name);
+            if !link.exists() {
+                std::os::unix::fs::symlink(Path::new("..data").join(name), link).unwrap();
+            }
+        }
+    }
+
+    fn pair() -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    async fn swapped(config: &RustlsConfig, before: &Arc<ServerConfig>) -> bool {
+        for _ in 0..100 {
+            if !Arc::ptr_eq(&config.get_inner(), before) {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        false
+    }
+
+    #[tokio::test]
+    async fn follows_the_kubelets_symlink_swap_and_keeps_the_old_pair_for_a_torn_one() {
+        let volume = tempfile::tempdir().unwrap();
+        let ((first, first_key), (second, second_key)) = (pair(), pair());
+        mount(volume.path(), "1", &first, &first_key);
+        let served = Pair::read(volume.path()).await.unwrap();
+        let config = RustlsConfig::from_config(served.server_config().unwrap());
+        let following = tokio::spawn(follow(served, config.clone(), Duration::from_millis(2)));
+        let steps = [
+            ("a torn pair", "2", &second, &first_key, false),
+            ("no certificate", "3", &String::new(), &second_key, false),
+            ("a new pair", "4", &second, &second_key, true),
+        ];
+        for (case, generation, certificate, key, swaps) in steps {
+            let before = config.get_inner();
+            mount(volume.path(), generation, certificate, key);
+            assert_eq!(swapped(&config, &before).await, swaps, "{case}");
+        }
+        following.abort();
+    }
+
+    #[tokio::test]
+    async fn says_which_file_is_wrong() {
+        let (certificate, key) = pair();
+        let (_, other_key) = pair();
+        let table = [
+            ("no key", certificate.as_str(), "", "tls.key: "),
+            (
+                "no certificate",
+                "",
+                key.as_str(),
+                "tls.crt: holds no PEM certificate",
+            ),
+            (
+                "another's key",
+                certificate.as_str(),
+                other_key.as_str(),
+                "tls.crt and tls.key: ",
+            ),
+        ];
+        for (case, certificate, key, expected) in table {
+            let folder = tempfile::tempdir().unwrap();
+            mount(folder.path(), "1", certificate, key);
+            let error = Pair::read(folder.path())
+                .await
+                .unwrap()
+                .server_config()
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(expected), "{case}: {error}");
+        }
+        let error = Pair::read(Path::new("/nowhere"))
+            .await
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(error.starts_with("/nowhere/tls.crt: "), "{error}");
     }
 }

@@ -109,7 +109,11 @@ impl Bound {
                 readiness.pending("serviceaccounts"),
                 readiness.pending("namespaces"),
             )),
-            tokio::spawn(certificate::follow(self.pair, tls.clone())),
+            tokio::spawn(certificate::follow(
+                self.pair,
+                tls.clone(),
+                certificate::POLL,
+            )),
         ];
         let version = self.flags.asks_the_api_server().then(|| {
             let pending = readiness.pending("API server version");

@@ -1,0 +1,50 @@
+# Every target has its sentence; `make` lists them. CI runs these, in .ci/run's order.
+
+CARGO_DENY := target/tools/bin/cargo-deny
+KUBERNETES := 1.36.3
+VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUBERNETES) gitMajor=1 gitMinor=36)
+
+.DEFAULT_GOAL := help
+.PHONY: help build check pure deny test demo e2e cluster test-cluster bless clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## Build the binary for release
+	cargo build --release --locked
+
+check: pure deny ## Check format, lints, purity of the engine, licences and bans of dependencies
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+pure: ## Check that src/inject does no I/O and is not async
+	! grep -rnE 'async |tokio|axum|reqwest|kube::|std::(env|fs|net|process|thread|time)' src/inject
+
+deny: $(CARGO_DENY) ## Check licences, bans and sources of dependencies
+	$(CARGO_DENY) --locked check bans licenses sources
+
+$(CARGO_DENY):
+	cargo install cargo-deny --version 0.20.2 --locked --root target/tools
+
+test: check ## Check, then run unit and in-process tests
+	cargo test --workspace --locked
+
+demo: ## Walk from an annotated pod to an Azure token on this machine, all simulated
+	cargo build --locked
+	cargo run --quiet --locked --example demo
+
+e2e: cluster ## Walk on a real Kubernetes API server (needs Go), against a simulated Azure
+	cargo test --locked --test e2e
+
+cluster: ## Build etcd and the Kubernetes API server from Go modules
+	cd tests/cluster && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(VERSION_FLAGS)' -o bin/cluster .
+
+test-cluster: cluster ## Test the API server's harness itself
+	cd tests/cluster && test -z "$$(gofmt -l .)" && CGO_ENABLED=0 go vet -trimpath ./... && CGO_ENABLED=0 go test -trimpath ./...
+
+bless: ## Write the golden cases anew, to be reviewed as code
+	BLESS=1 cargo test --locked --test golden
+
+clean: ## Remove what was built
+	cargo clean
+	rm -rf tests/cluster/bin
