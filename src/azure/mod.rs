@@ -6,3 +6,4 @@ pub mod authority;
 pub mod cache;
 pub mod http;
 pub mod token;
+pub mod token_error;
