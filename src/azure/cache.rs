@@ -10,7 +10,8 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
 use crate::azure::aadsts::Class;
-use crate::azure::token::{Entra, Token, TokenError, Wanted, unix_seconds};
+use crate::azure::token::{Entra, Token, Wanted, unix_seconds};
+use crate::azure::token_error::TokenError;
 
 /// How long before its end a token is no longer handed out without trying for a new one; seconds.
 const MARGIN: u64 = 300;
@@ -274,7 +275,8 @@ mod tests {
     use tokio::time::Instant;
 
     use super::{CAPACITY, Cache, Freshness, Known, Step, freshness};
-    use crate::azure::token::{Entra, Token, TokenError, Wanted};
+    use crate::azure::token::{Entra, Token, Wanted};
+    use crate::azure::token_error::TokenError;
 
     const EXPIRED: u64 = 4600;
 

@@ -8,3 +8,4 @@ pub mod cache;
 pub mod http;
 pub mod sign_in;
 pub mod token;
+pub mod token_error;

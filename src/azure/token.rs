@@ -4,17 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use http::HeaderMap;
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::azure::aadsts::{self, Class};
-use crate::azure::assertion::{self, Claims};
+use crate::azure::aadsts::Class;
+use crate::azure::assertion;
 use crate::azure::authority::Authority;
 use crate::azure::http::reason;
+use crate::azure::token_error::{TokenError, denied};
 
 /// How long one request to Entra may take.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(10);
@@ -65,64 +66,6 @@ pub struct Entra {
     pub settling_window: Duration,
 }
 
-/// No token.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenError {
-    /// The assertion can't be read.
-    #[error("AZURE_FEDERATED_TOKEN_FILE {path}: {source}; is the token volume mounted there?")]
-    Assertion {
-        /// The file.
-        path: String,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Entra says no, with a code.
-    #[error("AADSTS{code}: {} {}Entra: {description}", aadsts::fault(*code).sentence, presented(claims.as_ref()))]
-    Refused {
-        /// The AADSTS code.
-        code: u32,
-        /// How it is to be answered.
-        class: Class,
-        /// What the assertion presented, where that helps.
-        claims: Option<Claims>,
-        /// Entra's own words.
-        description: String,
-        /// Entra's correlation id.
-        correlation_id: Option<String>,
-        /// Seconds to wait, as Entra asks.
-        retry_after: Option<u64>,
-    },
-    /// Something that isn't Entra's token endpoint answered, or Entra in deep trouble.
-    #[error(
-        "{authority} answered HTTP {status} and no Entra error: is AZURE_AUTHORITY_HOST right, does a firewall or proxy stand between?"
-    )]
-    Status {
-        /// Who was asked.
-        authority: String,
-        /// HTTP status.
-        status: u16,
-        /// Seconds to wait, as asked by the other side.
-        retry_after: Option<u64>,
-    },
-    /// Success without a token that can be read.
-    #[error("{authority} answered success, but no token could be read from it")]
-    Malformed {
-        /// Who was asked.
-        authority: String,
-    },
-    /// No answer.
-    #[error("{authority} did not answer: {reason}")]
-    Transport {
-        /// Who was asked.
-        authority: String,
-        /// What failed, from the outside to the root.
-        reason: String,
-    },
-    /// The exchange was stopped before its end.
-    #[error("the exchange was stopped")]
-    Stopped,
-}
-
 #[derive(Serialize)]
 struct Form<'a> {
     grant_type: &'static str,
@@ -145,14 +88,6 @@ struct Granted {
 enum Seconds {
     Number(u64),
     Text(String),
-}
-
-#[derive(Deserialize)]
-struct Denied {
-    error_description: Option<String>,
-    #[serde(default)]
-    error_codes: Vec<u32>,
-    correlation_id: Option<String>,
 }
 
 impl Entra {
@@ -234,41 +169,6 @@ impl Entra {
     }
 }
 
-impl TokenError {
-    /// How the error is to be answered.
-    #[must_use]
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Refused { class, .. } => *class,
-            Self::Assertion { .. } => Class::Permanent,
-            Self::Status { status: 429, .. } => Class::Throttled,
-            Self::Status { status, .. } if *status < 500 && *status != 408 => Class::Permanent,
-            Self::Status { .. }
-            | Self::Malformed { .. }
-            | Self::Transport { .. }
-            | Self::Stopped => Class::Transient,
-        }
-    }
-
-    /// Seconds to wait, if the other side asked for it.
-    #[must_use]
-    pub fn retry_after(&self) -> Option<u64> {
-        match self {
-            Self::Refused { retry_after, .. } | Self::Status { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
-
-    /// Entra's correlation id, if it gave one.
-    #[must_use]
-    pub fn correlation_id(&self) -> Option<&str> {
-        match self {
-            Self::Refused { correlation_id, .. } => correlation_id.as_deref(),
-            _ => None,
-        }
-    }
-}
-
 /// Entra's scope for an IMDS resource. Entra takes what stands before the last slash as audience, so a slash at the
 /// resource's end is kept and doubles.
 #[must_use]
@@ -309,56 +209,8 @@ fn granted(body: &[u8], asked_on: u64) -> Option<Token> {
     })
 }
 
-/// None when the body is no error of Entra.
-fn denied(
-    status: StatusCode,
-    body: &[u8],
-    retry_after: Option<u64>,
-    assertion: &SecretString,
-) -> Option<TokenError> {
-    let denied: Denied = serde_json::from_slice(body).ok()?;
-    let description = denied.error_description.unwrap_or_default();
-    let code = denied
-        .error_codes
-        .first()
-        .copied()
-        .or_else(|| code(&description))?;
-    let fault = aadsts::fault(code);
-    Some(TokenError::Refused {
-        code,
-        class: match status {
-            StatusCode::TOO_MANY_REQUESTS => Class::Throttled,
-            status if status.is_server_error() => Class::Transient,
-            _ => fault.class,
-        },
-        claims: fault
-            .shows_claims
-            .then(|| assertion::claims(assertion))
-            .flatten(),
-        // A debugging proxy in between might echo what it got.
-        description: description
-            .replace(assertion.expose_secret(), "[assertion]")
-            .replace(['\r', '\n'], " "),
-        correlation_id: denied.correlation_id,
-        retry_after,
-    })
-}
-
-/// The code at the start of Entra's description, `AADSTS70021: ...`.
-fn code(description: &str) -> Option<u32> {
-    let (_, rest) = description.split_once("AADSTS")?;
-    let end = rest
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(rest.len());
-    rest[..end].parse().ok()
-}
-
 fn retry_after(headers: &HeaderMap) -> Option<u64> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
-}
-
-fn presented(claims: Option<&Claims>) -> String {
-    claims.map_or_else(String::new, |claims| format!("It presents {claims}. "))
 }
 
 impl Seconds {
@@ -374,12 +226,9 @@ impl Seconds {
 mod tests {
     use std::time::Duration;
 
-    use azure_core::base64;
-    use http::StatusCode;
-    use secrecy::{ExposeSecret, SecretString};
+    use secrecy::ExposeSecret;
 
-    use super::{TokenError, denied, granted, pause, scope};
-    use crate::azure::aadsts::Class;
+    use super::{granted, pause, scope};
 
     #[test]
     fn scopes() {
@@ -439,99 +288,6 @@ mod tests {
                 assert_eq!(token.secret.expose_secret(), "t", "{name}");
                 assert!(!format!("{token:?}").contains("\"t\""), "{name}");
             }
-        }
-    }
-
-    #[test]
-    fn denials() {
-        let payload =
-            r#"{"iss":"https://issuer/","sub":"system:serviceaccount:n:s","aud":"api://x"}"#;
-        let assertion = SecretString::from(format!("e30.{}.sig", base64::encode_url_safe(payload)));
-        let echo = format!(
-            r#"{{"error_codes":[50013],"error_description":"AADSTS50013: {}"}}"#,
-            assertion.expose_secret()
-        );
-        let claims = "issuer \"https://issuer/\", subject \"system:serviceaccount:n:s\", audience \"api://x\"";
-        let table = [
-            (
-                "by the list",
-                400,
-                r#"{"error":"invalid_client","error_codes":[700213],"error_description":"AADSTS700213: No match\r\nTrace ID"}"#,
-                Some((
-                    Class::Settling,
-                    vec!["AADSTS700213: no federated", claims, "No match  Trace ID"],
-                )),
-            ),
-            (
-                "by the description",
-                401,
-                r#"{"error_description":"AADSTS500011: The resource principal"}"#,
-                Some((
-                    Class::Resource,
-                    vec!["AADSTS500011: the tenant does not know"],
-                )),
-            ),
-            (
-                "an unknown code",
-                400,
-                r#"{"error_codes":[42],"error_description":"AADSTS42: words"}"#,
-                Some((Class::Permanent, vec!["AADSTS42", "words"])),
-            ),
-            (
-                "throttled",
-                429,
-                r#"{"error_codes":[90055],"error_description":"AADSTS90055"}"#,
-                Some((Class::Throttled, vec!["AADSTS90055"])),
-            ),
-            (
-                "a permanent code in an outage",
-                503,
-                r#"{"error_codes":[700016],"error_description":"AADSTS700016"}"#,
-                Some((Class::Transient, vec![claims])),
-            ),
-            (
-                "an echo",
-                400,
-                echo.as_str(),
-                Some((Class::Permanent, vec!["[assertion]"])),
-            ),
-            ("no code", 400, r#"{"error":"invalid_request"}"#, None),
-            ("no JSON", 502, "<html>", None),
-        ];
-        for (name, status, body, expected) in table {
-            let status = StatusCode::from_u16(status).unwrap();
-            let error = denied(status, body.as_bytes(), None, &assertion);
-            let Some((class, parts)) = expected else {
-                assert!(error.is_none(), "{name}");
-                continue;
-            };
-            let error = error.unwrap();
-            assert_eq!(error.class(), class, "{name}");
-            for text in [error.to_string(), format!("{error:?}")] {
-                assert!(!text.contains(assertion.expose_secret()), "{name}: {text}");
-            }
-            for part in parts {
-                assert!(error.to_string().contains(part), "{name}: {error}");
-            }
-        }
-    }
-
-    #[test]
-    fn classes_without_a_code() {
-        for (status, class) in [
-            (302, Class::Permanent),
-            (403, Class::Permanent),
-            (404, Class::Permanent),
-            (408, Class::Transient),
-            (429, Class::Throttled),
-            (502, Class::Transient),
-        ] {
-            let error = TokenError::Status {
-                authority: "https://login".to_owned(),
-                status,
-                retry_after: None,
-            };
-            assert_eq!(error.class(), class, "{status}");
         }
     }
 

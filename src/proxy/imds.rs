@@ -231,7 +231,9 @@ mod tests {
     use crate::proxy::refusal::Refusal;
 
     const TOKEN: &str = "/metadata/identity/oauth2/token";
-    const METADATA: &[(&str, &str)] = &[("metadata", "true")];
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+
+    const METADATA: Headers<'static> = &[("metadata", "true")];
 
     fn rules(client_id: Option<&str>) -> Rules {
         Rules {
@@ -245,9 +247,9 @@ mod tests {
     }
 
     fn routed(
-        method: Method,
+        method: &Method,
         target: &str,
-        headers: &[(&str, &str)],
+        headers: Headers<'_>,
         client_id: Option<&str>,
     ) -> Route {
         let headers: HeaderMap = headers
@@ -258,7 +260,7 @@ mod tests {
             })
             .collect();
         route(
-            &method,
+            method,
             &target.parse::<Uri>().unwrap(),
             &headers,
             &rules(client_id),
@@ -279,7 +281,7 @@ mod tests {
     #[test]
     fn headers() {
         let served = token("default", "r", false);
-        let table: [(&str, &[(&str, &str)], Route); 14] = [
+        let table: [(&str, Headers<'_>, Route); 14] = [
             ("IMDS", METADATA, served),
             (
                 "IMDS, other case",
@@ -346,7 +348,7 @@ mod tests {
         for (name, headers, expected) in table {
             let target = format!("{TOKEN}?resource=r");
             assert_eq!(
-                routed(Method::GET, &target, headers, Some("default")),
+                routed(&Method::GET, &target, headers, Some("default")),
                 expected,
                 "{name}"
             );
@@ -356,7 +358,7 @@ mod tests {
     #[test]
     fn places_and_methods() {
         let forwarded = &[("x-forwarded-for", "10.0.0.1")];
-        let table: [(Method, &str, &[(&str, &str)], Route); 14] = [
+        let table: [(Method, &str, Headers<'_>, Route); 14] = [
             (
                 Method::POST,
                 TOKEN,
@@ -429,7 +431,7 @@ mod tests {
         ];
         for (method, target, headers, expected) in table {
             assert_eq!(
-                routed(method.clone(), target, headers, None),
+                routed(&method, target, headers, None),
                 expected,
                 "{method} {target}"
             );
@@ -522,19 +524,19 @@ mod tests {
         for (query, expected) in table {
             let target = format!("{TOKEN}?{query}");
             assert_eq!(
-                routed(Method::GET, &target, METADATA, Some("default")),
+                routed(&Method::GET, &target, METADATA, Some("default")),
                 expected,
                 "{query}"
             );
         }
         // The reference checks the identity first.
         assert_eq!(
-            routed(Method::GET, TOKEN, METADATA, None),
+            routed(&Method::GET, TOKEN, METADATA, None),
             refuse(Refusal::NoClientId)
         );
         let named = format!("{TOKEN}?resource=r&client_id=c");
         assert_eq!(
-            routed(Method::GET, &named, METADATA, None),
+            routed(&Method::GET, &named, METADATA, None),
             token("c", "r", false)
         );
     }

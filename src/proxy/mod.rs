@@ -76,9 +76,9 @@ pub struct Args {
 /// Whether the node's IMDS may be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ImdsPassthrough {
-    /// It may.
+    /// They are
     Allow,
-    /// It is answered for with 404.
+    /// They are answered with 404
     Deny,
 }
 

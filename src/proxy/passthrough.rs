@@ -126,7 +126,7 @@ fn keep_back(headers: &mut HeaderMap) {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
+    use http::{HeaderMap, HeaderName};
 
     use super::keep_back;
 
@@ -149,7 +149,7 @@ mod tests {
             headers.append(name, value.parse().unwrap());
         }
         keep_back(&mut headers);
-        let mut names: Vec<_> = headers.keys().map(|name| name.as_str()).collect();
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["content-length", "metadata"]);
     }

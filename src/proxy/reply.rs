@@ -9,7 +9,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::azure::aadsts::Class;
-use crate::azure::token::{Token, TokenError, Wanted};
+use crate::azure::token::{Token, Wanted};
+use crate::azure::token_error::TokenError;
 use crate::proxy::refusal::Refusal;
 
 /// Seconds after which a caller may come again when Entra names none.
@@ -171,7 +172,8 @@ mod tests {
     use futures::executor::block_on;
 
     use super::{no_token, token};
-    use crate::azure::token::{Token, TokenError, Wanted};
+    use crate::azure::token::{Token, Wanted};
+    use crate::azure::token_error::TokenError;
 
     fn body(response: axum::response::Response) -> String {
         let bytes = block_on(axum::body::to_bytes(response.into_body(), 65536)).unwrap();

@@ -174,3 +174,23 @@ fn refuse(refusal: &Refusal) -> Response {
     debug!(%refusal, "request refused");
     reply::refused(refusal)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::lacks_address_family;
+
+    #[test]
+    fn what_counts_as_no_ipv6() {
+        let table = [
+            (io::Error::from_raw_os_error(97), true),
+            (io::Error::from(io::ErrorKind::AddrNotAvailable), true),
+            (io::Error::from(io::ErrorKind::AddrInUse), false),
+            (io::Error::from(io::ErrorKind::PermissionDenied), false),
+        ];
+        for (error, expected) in table {
+            assert_eq!(lacks_address_family(&error), expected, "{error}");
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The binary itself: environment, trust roots, outbound proxies, logs, signals, exit codes.
+
+use std::net::TcpListener;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use http::Method;
+use tokio::process::{Child, Command};
+
+use crate::peers::{Answer, METADATA, Peer, SECRET, TOKEN, TempFile, assertion, raw};
+
+/// Variables or headers.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+/// The command in an environment of its own.
+fn command(environment: Pairs<'_>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_identity-injector"));
+    command
+        .arg("proxy")
+        .env_clear()
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+fn free_port() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port().to_string()
+}
+
+async fn wait_for(port: &str) {
+    let waited = command(&[("PROXY_PORT", port)])
+        .arg("--wait")
+        .output()
+        .await
+        .unwrap();
+    assert!(waited.status.success(), "{waited:?}");
+}
+
+async fn terminate(child: Child) -> Output {
+    let id = child.id().unwrap().to_string();
+    let sent = Command::new("kill")
+        .args(["-TERM", &id])
+        .status()
+        .await
+        .unwrap();
+    assert!(sent.success());
+    child.wait_with_output().await.unwrap()
+}
+
+#[tokio::test]
+async fn serves_by_environment_and_keeps_its_secrets() {
+    let (entra, ca) = Peer::start_tls([
+        Answer::token("token-nobody-may-read", 3600),
+        Answer::denied(400, 700_213),
+    ])
+    .await;
+    let file = TempFile::new(&assertion("sa"));
+    // A file, as the log at this level is more than a pipe holds.
+    let log = TempFile::new("");
+    let port = free_port();
+    let proxy = command(&[
+        ("PROXY_PORT", &port),
+        ("AZURE_CLIENT_ID", "client"),
+        ("AZURE_TENANT_ID", "tenant"),
+        ("AZURE_AUTHORITY_HOST", &format!("{}/", entra.url)),
+        ("AZURE_FEDERATED_TOKEN_FILE", file.0.to_str().unwrap()),
+        ("IDENTITY_HEADER", SECRET),
+        (
+            "IDENTITY_INJECTOR_ACCEPTED_HEADERS",
+            "first-value\nsecond-value",
+        ),
+        ("IMDS_PASSTHROUGH", "deny"),
+        ("SSL_CERT_FILE", ca.0.to_str().unwrap()),
+        ("LOG_LEVEL", "trace"),
+    ])
+    .stderr(std::fs::File::create(&log.0).unwrap())
+    .spawn()
+    .unwrap();
+    wait_for(&port).await;
+    let address = format!("127.0.0.1:{port}").parse().unwrap();
+    let get = async |query: &str, headers: Pairs<'_>| {
+        raw(address, &Method::GET, &format!("{TOKEN}?{query}"), headers).await
+    };
+    let reply = get("resource=r", &[("X-IDENTITY-HEADER", "second-value")]).await;
+    assert_eq!(reply.secret(), "token-nobody-may-read");
+    assert_eq!(
+        get("resource=r", &[("X-IDENTITY-HEADER", SECRET)])
+            .await
+            .status,
+        200
+    );
+    assert_eq!(
+        get("resource=r", &[("X-IDENTITY-HEADER", "guess-of-a-secret")])
+            .await
+            .status,
+        401
+    );
+    assert_eq!(get("resource=refused", METADATA).await.status, 400);
+
+    let started = Instant::now();
+    let output = terminate(proxy).await;
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!(output.status.success(), "{output:?}");
+    let log = std::fs::read_to_string(&log.0).unwrap() + &String::from_utf8(output.stdout).unwrap();
+    for said in [
+        "proxy serves",
+        "tenant",
+        "token obtained",
+        "AADSTS700213",
+        "system:serviceaccount:ns:sa",
+    ] {
+        assert!(log.contains(said), "{said} is not in {log}");
+    }
+    let assertion = assertion("sa");
+    let payload = assertion.split('.').nth(1).unwrap();
+    let secrets = [
+        payload,
+        "signature-of-sa",
+        "token-nobody-may-read",
+        SECRET,
+        "first-value",
+        "second-value",
+        "guess-of-a-secret",
+    ];
+    for secret in secrets {
+        assert!(!log.contains(secret), "{secret} is in {log}");
+    }
+}
+
+#[tokio::test]
+async fn outbound_proxies_are_for_entra_only() {
+    let outbound = Peer::start([Answer::token("through-the-proxy", 3600)]).await;
+    let node = Peer::start([Answer::new(200, "straight from the node")]).await;
+    let file = TempFile::new(&assertion("sa"));
+    let port = free_port();
+    let proxy = command(&[
+        ("PROXY_PORT", &port),
+        ("AZURE_CLIENT_ID", "client"),
+        ("AZURE_TENANT_ID", "tenant"),
+        ("AZURE_AUTHORITY_HOST", "http://127.0.0.1:1/"),
+        ("AZURE_FEDERATED_TOKEN_FILE", file.0.to_str().unwrap()),
+        ("IMDS_URL", &node.url),
+        ("http_proxy", &outbound.url),
+    ])
+    .spawn()
+    .unwrap();
+    wait_for(&port).await;
+    let address = format!("127.0.0.1:{port}").parse().unwrap();
+    let token = raw(
+        address,
+        &Method::GET,
+        &format!("{TOKEN}?resource=r"),
+        METADATA,
+    )
+    .await;
+    assert_eq!(token.secret(), "through-the-proxy");
+    assert_eq!(
+        outbound.seen()[0].target,
+        "http://127.0.0.1:1/tenant/oauth2/v2.0/token"
+    );
+    let instance = raw(address, &Method::GET, "/metadata/instance", METADATA).await;
+    assert_eq!(instance.text, "straight from the node");
+    assert_eq!((outbound.count(), node.count()), (1, 1));
+    terminate(proxy).await;
+}
+
+#[tokio::test]
+async fn starts_that_fail() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let port = address.port().to_string();
+    let table: [(&str, Pairs<'_>, i32, &str); 5] = [
+        (
+            "no tenant",
+            &[("PROXY_PORT", "0")],
+            1,
+            "AZURE_TENANT_ID not set",
+        ),
+        (
+            "address taken",
+            &[("PROXY_PORT", &port), ("AZURE_TENANT_ID", "t")],
+            1,
+            &address.to_string(),
+        ),
+        (
+            "no such file",
+            &[("AZURE_TENANT_ID", "t"), ("SSL_CERT_FILE", "/absent.pem")],
+            1,
+            "/absent.pem",
+        ),
+        (
+            "no such answer",
+            &[("IMDS_PASSTHROUGH", "maybe")],
+            64,
+            "allow, deny",
+        ),
+        ("no port", &[("PROXY_PORT", "70000")], 64, "70000"),
+    ];
+    for (name, environment, code, message) in table {
+        let output = command(environment).output().await.unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{name}: {text}");
+        assert!(text.contains(message), "{name}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn help_hides_secrets() {
+    let output = command(&[
+        ("IDENTITY_HEADER", SECRET),
+        ("IDENTITY_INJECTOR_ACCEPTED_HEADERS", SECRET),
+    ])
+    .arg("--help")
+    .output()
+    .await
+    .unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        help.contains("IDENTITY_HEADER") && !help.contains(SECRET),
+        "{help}"
+    );
+}

@@ -1,0 +1,19 @@
+//! The proxy in process and as binary, between scripted peers: Entra's token endpoint and the node's IMDS.
+
+// `cfg(test)`, so that the lint table's allowances for tests hold in the helpers too.
+#[cfg(test)]
+mod binary;
+#[cfg(test)]
+mod containment;
+#[cfg(test)]
+mod exchange;
+#[cfg(test)]
+mod lifetime;
+#[cfg(test)]
+mod passthrough;
+#[cfg(test)]
+mod peers;
+#[cfg(test)]
+mod requests;
+#[cfg(test)]
+mod tokens;

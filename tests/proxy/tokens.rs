@@ -1,0 +1,159 @@
+//! Tokens at hand: how often Entra is asked, and what its outages cost.
+
+use std::time::{Duration, Instant};
+
+use futures::future::join_all;
+use serde_json::json;
+
+use crate::peers::{Answer, METADATA, Peer, Running, TOKEN};
+
+/// A token that is due for refresh from the start.
+fn due(secret: &str) -> Answer {
+    Answer::new(
+        200,
+        json!({"access_token": secret, "expires_in": 3600, "refresh_in": 0}).to_string(),
+    )
+}
+
+#[tokio::test]
+async fn a_hundred_at_once_make_one_exchange() {
+    let entra = Peer::start([Answer::token("t", 3600).after(Duration::from_millis(100))]).await;
+    let proxy = Running::start(&entra, |_| ()).await;
+    let replies = join_all((0..100).map(|_| proxy.token("r"))).await;
+    assert!(replies.iter().all(|reply| reply.secret() == "t"));
+    assert_eq!(entra.count(), 1);
+}
+
+#[tokio::test]
+async fn a_hundred_at_once_share_a_failure() {
+    let entra = Peer::start([Answer::new(503, "").after(Duration::from_millis(100))]).await;
+    let proxy = Running::start(&entra, |_| ()).await;
+    let replies = join_all((0..100).map(|_| proxy.token("r"))).await;
+    assert!(replies.iter().all(|reply| reply.status == 503));
+    assert_eq!(entra.count(), 1);
+    // What passes by itself is not held against the next one.
+    entra.answers([Answer::token("t", 3600)]);
+    assert_eq!(proxy.token("r").await.secret(), "t");
+}
+
+#[tokio::test]
+async fn each_client_and_resource_has_its_own() {
+    let entra =
+        Peer::start(["one", "two", "three"].map(|secret| Answer::token(secret, 3600))).await;
+    let proxy = Running::start(&entra, |_| ()).await;
+    let named = format!("{TOKEN}?resource=r&client_id=named");
+    for _ in 0..2 {
+        assert_eq!(proxy.token("r").await.secret(), "one");
+        assert_eq!(proxy.token("r/").await.secret(), "two");
+        assert_eq!(proxy.get(&named, METADATA).await.secret(), "three");
+    }
+    assert_eq!(entra.count(), 3);
+}
+
+#[tokio::test]
+async fn bypass_cache_gets_a_new_one() {
+    let entra = Peer::start(["one", "two"].map(|secret| Answer::token(secret, 3600))).await;
+    let proxy = Running::start(&entra, |_| ()).await;
+    assert_eq!(proxy.token("r").await.secret(), "one");
+    let bypass = format!("{TOKEN}?resource=r&bypass_cache=true");
+    assert_eq!(proxy.get(&bypass, METADATA).await.secret(), "two");
+    assert_eq!(proxy.token("r").await.secret(), "two");
+    assert_eq!(entra.count(), 2);
+}
+
+#[tokio::test]
+async fn a_refresh_makes_nobody_wait() {
+    let entra = Peer::start([
+        due("one"),
+        Answer::token("two", 3600).after(Duration::from_millis(300)),
+    ])
+    .await;
+    let proxy = Running::start(&entra, |_| ()).await;
+    assert_eq!(proxy.token("r").await.secret(), "one");
+    let started = Instant::now();
+    let replies = join_all((0..20).map(|_| proxy.token("r"))).await;
+    assert!(replies.iter().all(|reply| reply.secret() == "one"));
+    assert!(started.elapsed() < Duration::from_millis(300));
+    entra.asked(2).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(proxy.token("r").await.secret(), "two");
+    assert_eq!(entra.count(), 2);
+}
+
+#[tokio::test]
+async fn an_outage_is_not_seen_while_a_token_is_valid() {
+    let down = [
+        Answer::new(503, ""),
+        Answer::denied(400, 700_213),
+        Answer::new(502, "<html>"),
+    ];
+    for outage in down {
+        // One due for refresh, and one within five minutes of its end.
+        for token in [due("t"), Answer::token("t", 200)] {
+            let entra = Peer::start([token.clone(), outage.clone()]).await;
+            let proxy = Running::start(&entra, |_| ()).await;
+            for _ in 0..10 {
+                assert_eq!(proxy.token("r").await.secret(), "t", "{token:?} {outage:?}");
+            }
+            entra.asked(2).await;
+            assert_eq!(
+                entra.count(),
+                2,
+                "Entra must be left alone for a while: {token:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_silent_entra_delays_by_a_second_at_most_while_a_token_is_valid() {
+    let silent = Answer::token("u", 3600).after(Duration::from_secs(30));
+    let entra = Peer::start([Answer::token("t", 200), silent]).await;
+    let proxy = Running::start(&entra, |_| ()).await;
+    assert_eq!(proxy.token("r").await.secret(), "t");
+    let started = Instant::now();
+    assert_eq!(proxy.token("r").await.secret(), "t");
+    assert!(
+        started.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn near_its_end_a_token_is_replaced_before_it_is_served() {
+    let entra = Peer::start([Answer::token("one", 200), Answer::token("two", 3600)]).await;
+    let proxy = Running::start(&entra, |_| ()).await;
+    assert_eq!(proxy.token("r").await.secret(), "one");
+    assert_eq!(proxy.token("r").await.secret(), "two");
+}
+
+#[tokio::test]
+async fn an_outage_is_seen_at_the_real_end() {
+    let entra = Peer::start([Answer::token("t", 1), Answer::new(503, "")]).await;
+    let proxy = Running::start(&entra, |_| ()).await;
+    assert_eq!(proxy.token("r").await.secret(), "t");
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    assert_eq!(proxy.token("r").await.status, 503);
+}
+
+#[tokio::test]
+async fn a_refusal_is_repeated_for_a_moment() {
+    let entra = Peer::start([Answer::denied(400, 700_212)]).await;
+    let proxy = Running::start(&entra, |_| ()).await;
+    for _ in 0..5 {
+        assert_eq!(proxy.token("r").await.status, 400);
+    }
+    assert_eq!(entra.count(), 1);
+}
+
+#[tokio::test]
+async fn an_exchange_outlives_the_caller_who_asked() {
+    let entra = Peer::start([Answer::token("t", 3600).after(Duration::from_millis(200))]).await;
+    let proxy = Running::start(&entra, |_| ()).await;
+    let impatient = tokio::time::timeout(Duration::from_millis(50), proxy.token("r")).await;
+    assert!(impatient.is_err());
+    entra.asked(1).await;
+    assert_eq!(proxy.token("r").await.secret(), "t");
+    assert_eq!(entra.count(), 1);
+}
