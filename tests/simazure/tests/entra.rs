@@ -229,7 +229,7 @@ async fn forms_refused() {
 async fn assertions_refused() {
     let stage = federated().await;
     let (one, bare) = (stage.one.as_str(), stage.bare.as_str());
-    let stranger = SigningKey::generate();
+    let stranger = SigningKey::generate().unwrap();
     let token = |claim: &str, value: Value| {
         let mut claims = stage.issuer.claims();
         claims[claim] = value;
@@ -395,7 +395,7 @@ async fn rotated_key_is_seen_at_once() {
     let stage = federated().await;
     let first = stage.issuer.key.sign(&stage.issuer.claims()).unwrap();
     assert_eq!(stage.exchange(&stage.one, &first, SCOPE).await.0, 200);
-    let next = SigningKey::generate();
+    let next = SigningKey::generate().unwrap();
     *stage.issuer.published.lock().unwrap() = next.jwks();
     let second = next.sign(&stage.issuer.claims()).unwrap();
     assert_eq!(stage.exchange(&stage.one, &second, SCOPE).await.0, 200);

@@ -47,7 +47,7 @@ impl Issuer {
             "https://localhost:{}/",
             listener.local_addr().unwrap().port()
         );
-        let key = SigningKey::generate();
+        let key = SigningKey::generate().unwrap();
         let published = Arc::new(Mutex::new(key.jwks()));
         let discovery = json!({"issuer": url, "jwks_uri": format!("{url}keys")});
         let keys = Arc::clone(&published);
