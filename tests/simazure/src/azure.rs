@@ -25,13 +25,14 @@ pub(crate) struct Azure {
 impl Azure {
     pub(crate) fn new(
         origin: String,
+        key: SigningKey,
         issuers: Issuers,
         denied_resources: Vec<String>,
         resources: Resources,
     ) -> Self {
         Self {
             origin,
-            key: SigningKey::generate(),
+            key,
             issuers,
             denied_resources,
             journal: Journal::default(),

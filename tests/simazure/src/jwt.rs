@@ -6,9 +6,10 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use getrandom::SysRng;
 use rsa::sha2::{Digest, Sha256};
 use rsa::traits::PublicKeyParts;
-use rsa::{BoxedUint, Generate, PrivateKey, PublicKey};
+use rsa::{BoxedUint, PrivateKey, PublicKey};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -39,12 +40,14 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// Makes a fresh pair of 3072 bits.
-    #[must_use]
-    pub fn generate() -> Self {
-        let private = PrivateKey::generate();
+    /// Makes a fresh pair of 2048 bits, as Entra's and a cluster's are.
+    ///
+    /// # Errors
+    /// [`Error::Rsa`] when the system gives no randomness.
+    pub fn generate() -> Result<Self, Error> {
+        let private = PrivateKey::new(&mut SysRng, 2048)?;
         let kid = BASE64.encode(Sha256::digest(private.n_bytes()));
-        Self { private, kid }
+        Ok(Self { private, kid })
     }
 
     /// The key set to publish: the public half alone.
@@ -231,7 +234,10 @@ mod tests {
 
     #[test]
     fn what_verifies() {
-        let (own, other) = (SigningKey::generate(), SigningKey::generate());
+        let (own, other) = (
+            SigningKey::generate().unwrap(),
+            SigningKey::generate().unwrap(),
+        );
         let token = own.sign(&json!({"sub": "me", "aud": ["a", "b"]})).unwrap();
         let (header, rest) = token.split_once('.').unwrap();
         let forged = format!(

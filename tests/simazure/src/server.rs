@@ -19,6 +19,7 @@ use crate::arm::resources::Resources;
 use crate::azure::Azure;
 use crate::entra::issuers::Issuers;
 use crate::journal::{Entry, Journal, Listener, record};
+use crate::jwt::{self, SigningKey};
 use crate::{CLIENT_ID, CLIENT_SECRET, Options, SUBSCRIPTION, TENANT, arm, entra, imds, tls};
 
 /// Why a simulation could not start.
@@ -35,6 +36,9 @@ pub enum Error {
     /// The CA's file could not be written.
     #[error("write the CA file: {0}")]
     CaFile(io::Error),
+    /// The signing key could not be made.
+    #[error("make the signing key: {0}")]
+    Key(#[from] jwt::Error),
     /// The serving thread could not start.
     #[error("start the server: {0}")]
     Serve(io::Error),
@@ -85,6 +89,7 @@ pub fn start(options: Options) -> Result<Simulation, Error> {
     let authorities = options.issuer_cas.iter().chain([&ca_pem]);
     let azure = Arc::new(Azure::new(
         origin.clone(),
+        SigningKey::generate()?,
         Issuers::new(authorities.map(String::as_str))?,
         options.denied_resources,
         Resources::with(options.clusters),

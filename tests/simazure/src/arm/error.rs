@@ -16,8 +16,8 @@ pub(crate) enum Refusal {
     SubscriptionNotFound(String),
     #[error("The simulation serves no resource at '{0}'.")]
     NotServed(String),
-    #[error("The method '{method}' is not allowed for '{path}'.")]
-    MethodNotAllowed { method: String, path: String },
+    #[error("The method '{0}' is not allowed for this resource.")]
+    MethodNotAllowed(String),
     #[error("The request content was invalid and could not be deserialized: {0}.")]
     InvalidContent(String),
     #[error("The location property is required for this definition.")]
@@ -76,9 +76,7 @@ impl Refusal {
             Refusal::ExpiredToken => (UNAUTHORIZED, "ExpiredAuthenticationToken"),
             Refusal::SubscriptionNotFound(_) => (NOT_FOUND, "SubscriptionNotFound"),
             Refusal::NotServed(_) => (NOT_FOUND, "InvalidResourceType"),
-            Refusal::MethodNotAllowed { .. } => {
-                (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed")
-            }
+            Refusal::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
             Refusal::InvalidContent(_) => (BAD, "InvalidRequestContent"),
             Refusal::LocationRequired => (BAD, "LocationRequired"),
             Refusal::InvalidGroupName(_) => (BAD, "InvalidResourceGroup"),

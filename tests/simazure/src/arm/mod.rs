@@ -1,8 +1,10 @@
 //! Azure Resource Manager: api-version and token are checked, then the resource answers.
 
 pub(crate) mod credentials;
+mod documents;
 mod error;
 mod path;
+mod reply;
 pub(crate) mod resources;
 
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use crate::jwt::Jwt;
 use crate::principal;
 use error::Refusal;
 use path::Target;
-use resources::Reply;
+use reply::Reply;
 
 /// Largest request body, bytes. Resource Manager's own limit is 4 MB.
 const BODY_LIMIT: usize = 4 * 1024 * 1024;

@@ -5,6 +5,12 @@ use percent_encoding::percent_decode_str;
 use super::error::Refusal;
 use crate::SUBSCRIPTION;
 
+const MANAGED_IDENTITY: &str = "microsoft.managedidentity";
+const IDENTITIES: &str = "userassignedidentities";
+const CREDENTIALS: &str = "federatedidentitycredentials";
+const CONTAINER_SERVICE: &str = "microsoft.containerservice";
+const CLUSTERS: &str = "managedclusters";
+
 /// What a request is about. Names keep the case they were asked in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
@@ -55,50 +61,33 @@ impl Target {
         {
             return Err(Refusal::SubscriptionNotFound(name(1)));
         }
-        match lower[..] {
-            ["subscriptions"] => Ok(Target::Subscriptions),
-            ["subscriptions", _, "resourcegroups", _] => Ok(Target::Group(name(3))),
-            [
-                "subscriptions",
-                _,
-                "providers",
-                "microsoft.managedidentity",
-                "userassignedidentities",
-            ] => Ok(Target::Identities(None)),
+        let (group, resource) = match &lower[..] {
+            ["subscriptions"] => return Ok(Target::Subscriptions),
+            ["subscriptions", _, "resourcegroups", _] => return Ok(Target::Group(name(3))),
             [
                 "subscriptions",
                 _,
                 "resourcegroups",
                 _,
                 "providers",
-                provider,
-                ref rest @ ..,
-            ] => match (provider, rest) {
-                ("microsoft.managedidentity", ["userassignedidentities"]) => {
-                    Ok(Target::Identities(Some(name(3))))
-                }
-                ("microsoft.managedidentity", ["userassignedidentities", _]) => {
-                    Ok(Target::Identity(identity()))
-                }
-                (
-                    "microsoft.managedidentity",
-                    ["userassignedidentities", _, "federatedidentitycredentials"],
-                ) => Ok(Target::Credentials(identity())),
-                (
-                    "microsoft.managedidentity",
-                    [
-                        "userassignedidentities",
-                        _,
-                        "federatedidentitycredentials",
-                        _,
-                    ],
-                ) => Ok(Target::Credential(identity(), name(9))),
-                ("microsoft.containerservice", ["managedclusters", _]) => Ok(Target::Cluster {
-                    group: name(3),
-                    name: name(7),
-                }),
-                _ => Err(Refusal::NotServed(path.to_owned())),
-            },
+                rest @ ..,
+            ] => (Some(name(3)), rest),
+            ["subscriptions", _, "providers", rest @ ..] => (None, rest),
+            _ => return Err(Refusal::NotServed(path.to_owned())),
+        };
+        match (group, resource) {
+            (group, [MANAGED_IDENTITY, IDENTITIES]) => Ok(Target::Identities(group)),
+            (Some(_), [MANAGED_IDENTITY, IDENTITIES, _]) => Ok(Target::Identity(identity())),
+            (Some(_), [MANAGED_IDENTITY, IDENTITIES, _, CREDENTIALS]) => {
+                Ok(Target::Credentials(identity()))
+            }
+            (Some(_), [MANAGED_IDENTITY, IDENTITIES, _, CREDENTIALS, _]) => {
+                Ok(Target::Credential(identity(), name(9)))
+            }
+            (Some(group), [CONTAINER_SERVICE, CLUSTERS, _]) => Ok(Target::Cluster {
+                group,
+                name: name(7),
+            }),
             _ => Err(Refusal::NotServed(path.to_owned())),
         }
     }

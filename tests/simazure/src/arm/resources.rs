@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::credentials::{FederatedCredential, Invalid, MOST};
+use super::documents::{identity_id, location, subscription, tags};
 use super::error::Refusal;
 use super::path::{IdentityName, Target};
-use crate::{Cluster, SUBSCRIPTION, TENANT};
+use super::reply::Reply;
+use crate::Cluster;
 
 /// Location of the resource groups that the clusters given at start live in.
 const CLUSTER_LOCATION: &str = "westus2";
@@ -20,11 +22,12 @@ pub(crate) struct Resources {
     groups: BTreeMap<String, Group>,
 }
 
+/// A resource group.
 #[derive(Debug)]
-struct Group {
-    name: String,
-    location: String,
-    tags: Value,
+pub(crate) struct Group {
+    pub(super) name: String,
+    pub(super) location: String,
+    pub(super) tags: Value,
     identities: BTreeMap<String, Identity>,
     clusters: BTreeMap<String, Cluster>,
 }
@@ -33,53 +36,11 @@ struct Group {
 #[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) name: String,
-    location: String,
-    tags: Value,
+    pub(super) location: String,
+    pub(super) tags: Value,
     pub(crate) client_id: Uuid,
     pub(crate) principal_id: Uuid,
     pub(crate) credentials: BTreeMap<String, FederatedCredential>,
-}
-
-/// An answer that is no refusal.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Reply {
-    pub(crate) status: StatusCode,
-    pub(crate) body: Option<Value>,
-}
-
-impl Reply {
-    fn ok(body: Value) -> Self {
-        Self {
-            status: StatusCode::OK,
-            body: Some(body),
-        }
-    }
-
-    fn put(created: bool, body: Value) -> Self {
-        Self {
-            status: if created {
-                StatusCode::CREATED
-            } else {
-                StatusCode::OK
-            },
-            body: Some(body),
-        }
-    }
-
-    fn deleted(existed: bool) -> Self {
-        Self {
-            status: if existed {
-                StatusCode::OK
-            } else {
-                StatusCode::NO_CONTENT
-            },
-            body: None,
-        }
-    }
-
-    fn list(items: impl Iterator<Item = Value>) -> Self {
-        Self::ok(json!({"value": items.collect::<Vec<_>>()}))
-    }
 }
 
 impl Resources {
@@ -185,10 +146,7 @@ impl Resources {
                     None => Err(group.lacks("Microsoft.ContainerService/managedClusters", name)),
                 }
             }
-            (method, _) => Err(Refusal::MethodNotAllowed {
-                method: method.to_owned(),
-                path: format!("{target:?}"),
-            }),
+            (method, _) => Err(Refusal::MethodNotAllowed(method.to_owned())),
         }
     }
 
@@ -301,17 +259,6 @@ impl Resources {
 }
 
 impl Group {
-    fn json(&self) -> Value {
-        json!({
-            "id": group_id(&self.name),
-            "name": self.name,
-            "type": "Microsoft.Resources/resourceGroups",
-            "location": self.location,
-            "tags": self.tags,
-            "properties": {"provisioningState": "Succeeded"},
-        })
-    }
-
     fn identity(&self, name: &str) -> Result<&Identity, Refusal> {
         self.identities
             .get(&name.to_lowercase())
@@ -323,88 +270,5 @@ impl Group {
             resource: format!("{kind}/{name}"),
             group: self.name.clone(),
         }
-    }
-
-    fn cluster_json(&self, cluster: &Cluster) -> Value {
-        let (group, name) = (&self.name, &cluster.name);
-        json!({
-            "id": format!(
-                "{}/providers/Microsoft.ContainerService/managedClusters/{name}",
-                group_id(group)
-            ),
-            "name": name,
-            "type": "Microsoft.ContainerService/ManagedClusters",
-            "location": self.location,
-            "tags": {},
-            "properties": {
-                "provisioningState": "Succeeded",
-                "powerState": {"code": "Running"},
-                "nodeResourceGroup": format!("MC_{group}_{name}_{}", self.location),
-                "oidcIssuerProfile": {"enabled": true, "issuerURL": cluster.issuer},
-                "securityProfile": {},
-            },
-        })
-    }
-}
-
-impl Identity {
-    fn json(&self, group: &Group) -> Value {
-        json!({
-            "id": identity_id(&group.name, &self.name),
-            "name": self.name,
-            "type": "Microsoft.ManagedIdentity/userAssignedIdentities",
-            "location": self.location,
-            "tags": self.tags,
-            "properties": {
-                "tenantId": TENANT,
-                "principalId": self.principal_id.to_string(),
-                "clientId": self.client_id.to_string(),
-                "isolationScope": "None",
-            },
-        })
-    }
-}
-
-fn subscription() -> Value {
-    json!({
-        "id": format!("/subscriptions/{SUBSCRIPTION}"),
-        "authorizationSource": "RoleBased",
-        "managedByTenants": [],
-        "subscriptionId": SUBSCRIPTION,
-        "tenantId": TENANT,
-        "displayName": "Simulated subscription",
-        "state": "Enabled",
-    })
-}
-
-fn group_id(group: &str) -> String {
-    format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}")
-}
-
-fn identity_id(group: &str, name: &str) -> String {
-    format!(
-        "{}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}",
-        group_id(group)
-    )
-}
-
-/// The location as Azure stores it: `West US 2` is `westus2`.
-fn location(body: &Value) -> Result<String, Refusal> {
-    let location = body["location"]
-        .as_str()
-        .unwrap_or_default()
-        .replace(' ', "")
-        .to_lowercase();
-    if location.is_empty() {
-        return Err(Refusal::LocationRequired);
-    }
-    Ok(location)
-}
-
-/// The tags of a PUT, which replace the old ones: none given is none left.
-fn tags(body: &Value) -> Value {
-    match &body["tags"] {
-        tags @ Value::Object(_) => tags.clone(),
-        _ => json!({}),
     }
 }

@@ -17,8 +17,8 @@ const KEPT: Duration = Duration::from_secs(10);
 /// Why an issuer's keys can't be had.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreachable {
-    #[error("GET {url} failed: {source}")]
-    Get { url: String, source: reqwest::Error },
+    #[error("GET {url} failed: {cause}")]
+    Get { url: String, cause: String },
     #[error("GET {url} answered status {status}")]
     Status { url: String, status: u16 },
     #[error("the discovery document of '{expected}' names the issuer '{found}'")]
@@ -98,9 +98,9 @@ impl Issuers {
 }
 
 async fn get<T: DeserializeOwned>(client: &reqwest::Client, url: String) -> Result<T, Unreachable> {
-    let failed = |source| Unreachable::Get {
+    let failed = |error| Unreachable::Get {
         url: url.clone(),
-        source,
+        cause: root(&error),
     };
     let response = client.get(&url).send().await.map_err(failed)?;
     if !response.status().is_success() {
@@ -110,4 +110,13 @@ async fn get<T: DeserializeOwned>(client: &reqwest::Client, url: String) -> Resu
         });
     }
     response.json().await.map_err(failed)
+}
+
+/// The innermost cause, such as the certificate's fault; the outer ones only say that sending failed.
+fn root(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }
