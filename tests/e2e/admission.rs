@@ -1,0 +1,295 @@
+//! What the API server stores of the pods it asks us about.
+
+use std::process::Command;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::support::container;
+use crate::world::{BINARY, SERVICE_ACCOUNT, WALK, World, text};
+
+impl World {
+    pub async fn manifests_are_accepted(&self) {
+        let mut seen = 0;
+        for file in std::fs::read_dir("manifests/base").unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            for object in serde_saphyr::from_multiple::<Value>(&text).unwrap() {
+                let Some(path) = collection(&object) else {
+                    continue;
+                };
+                // Dry-run does not store the Namespace that its neighbours are in.
+                let object = object
+                    .to_string()
+                    .replace("identity-injector-system", "plain");
+                let created = self
+                    .post(
+                        &format!("{path}?dryRun=All&fieldValidation=Strict"),
+                        &object,
+                    )
+                    .await;
+                let exists = |status: &Value| status["reason"] == "AlreadyExists";
+                assert!(
+                    created.as_ref().map_or_else(exists, |_| true),
+                    "{created:?}"
+                );
+                seen += 1;
+            }
+        }
+        assert_eq!(seen, 7);
+    }
+
+    pub async fn walk_pod_is_patched(&self) {
+        let pod = self
+            .post("/api/v1/namespaces/walk/pods", WALK)
+            .await
+            .unwrap();
+        let names: Vec<_> = pod["spec"]["initContainers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|c| &c["name"])
+            .collect();
+        assert_eq!(names, ["azwi-proxy-init", "azwi-proxy"]);
+        let app = container(&pod, "httpbin");
+        let value = |name: &str| {
+            app["env"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|e| e["name"] == name)
+                .unwrap()["value"]
+                .clone()
+        };
+        assert_eq!(
+            value("IDENTITY_HEADER"),
+            "true",
+            "the pod's own value stays"
+        );
+        assert_eq!(value("AZURE_CLIENT_ID"), self.client_id().await);
+        assert_eq!(value("AZURE_TENANT_ID"), self.azure.tenant);
+        assert_eq!(
+            value("AZURE_FEDERATED_TOKEN_FILE"),
+            "/var/run/secrets/azure/tokens/azure-identity-token"
+        );
+        assert_eq!(value("AZURE_AUTHORITY_HOST"), self.azure.authority.as_str());
+    }
+
+    pub async fn unlabelled_is_untouched(&self) {
+        self.service_account("plain").await;
+        let pod = self
+            .post("/api/v1/namespaces/plain/pods", WALK)
+            .await
+            .unwrap();
+        assert!(pod["spec"]["initContainers"].is_null(), "{pod}");
+        assert!(pod["metadata"]["annotations"]["identity-injector.io/status"].is_null());
+    }
+
+    pub async fn refusal_is_shown(&self) {
+        let pod = WALK
+            .replace("httpbin-pod", "refused")
+            .replace("\"8000\"", "\"80000\"");
+        let status = self
+            .post("/api/v1/namespaces/walk/pods", &pod)
+            .await
+            .unwrap_err();
+        assert_eq!(status["code"], 400);
+        assert_eq!(
+            status["message"],
+            "admission webhook \"pods.identity-injector.io\" denied the request: \
+             azure.workload.identity/proxy-sidecar-port: \"80000\" is not a port; use a number from 1 to 65535"
+        );
+    }
+
+    pub async fn dry_run(&self) {
+        let pod = WALK.replace("httpbin-pod", "dry");
+        let pod = self
+            .post("/api/v1/namespaces/walk/pods?dryRun=All", &pod)
+            .await
+            .unwrap();
+        assert_eq!(pod["spec"]["initContainers"][1]["name"], "azwi-proxy");
+        assert_eq!(
+            self.get("/api/v1/namespaces/walk/pods/dry").await["code"],
+            404
+        );
+    }
+
+    /// A pod with fields of the newest API, which no client library of the last year knows.
+    pub async fn patch_equals_stored(&self) {
+        let pod = WALK.replace("httpbin-pod", "newest").replace(
+            "spec:\n",
+            "spec:\n  hostnameOverride: newest.example\n  resources: {requests: {cpu: 20m}, limits: {cpu: 1}}\n",
+        );
+        let defaulted = self
+            .post("/api/v1/namespaces/plain/pods?dryRun=All", &pod)
+            .await
+            .unwrap();
+        let mut patched = defaulted.clone();
+        let patch = self.review(&defaulted).await.unwrap();
+        json_patch::patch(&mut patched, &patch).unwrap();
+        let stored = self
+            .post("/api/v1/namespaces/walk/pods", &pod)
+            .await
+            .unwrap();
+        assert_eq!(stored["spec"]["hostnameOverride"], "newest.example");
+        assert_eq!(stored["spec"]["resources"]["requests"]["cpu"], "20m");
+        assert_eq!(self.defaulted(&patched).await, essence(&stored));
+        assert!(
+            self.review(&stored).await.is_none(),
+            "a second pass adds something"
+        );
+    }
+
+    pub async fn offline_equals_stored(&self) {
+        let folder = self.folder.path();
+        let account = self
+            .get(&format!(
+                "/api/v1/namespaces/walk/serviceaccounts/{SERVICE_ACCOUNT}"
+            ))
+            .await;
+        std::fs::write(folder.join("sa.json"), account.to_string()).unwrap();
+        let output = Command::new(BINARY)
+            .args([
+                "inject",
+                "-f",
+                "tests/walk/pod.yaml",
+                "-o",
+                "json",
+                "--service-account",
+            ])
+            .arg(folder.join("sa.json"))
+            .args([
+                "--tenant-id",
+                self.azure.tenant,
+                "--authority-host",
+                &self.azure.authority,
+            ])
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{}",
+            text(&output)
+        );
+        let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let stored = self.get("/api/v1/namespaces/walk/pods/httpbin-pod").await;
+        // The API server makes lists of its own before it asks us, so other parents are created.
+        let mut essences = [self.defaulted(&printed).await, essence(&stored)];
+        for essence in &mut essences {
+            let status = &mut essence["annotations"]["identity-injector.io/status"];
+            let mut written: Value = serde_json::from_str(status.as_str().unwrap()).unwrap();
+            assert!(written.as_object_mut().unwrap().remove("created").is_some());
+            *status = written;
+        }
+        assert_eq!(essences[0], essences[1]);
+    }
+
+    /// What the webhook answers to a pod, asked over HTTPS as the API server asks.
+    pub async fn review(&self, pod: &Value) -> Option<json_patch::Patch> {
+        use base64::Engine;
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+            "uid": "e2e", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "operation": "CREATE",
+            "namespace": "walk", "object": pod,
+        }});
+        let url = format!(
+            "https://127.0.0.1:{}/mutate-v1-pod?timeout=5s",
+            self.webhook_port
+        );
+        let reply = self
+            .certificates
+            .client()
+            .post(url)
+            .json(&review)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(reply.status(), StatusCode::OK.as_u16());
+        let reply: Value = reply.json().await.unwrap();
+        assert_eq!(reply["response"]["uid"], "e2e");
+        let patch = reply["response"]["patch"].as_str()?;
+        serde_json::from_slice(
+            &base64::engine::general_purpose::STANDARD
+                .decode(patch)
+                .unwrap(),
+        )
+        .unwrap()
+    }
+
+    /// A pod with the API server's defaults, from a dry run in the namespace where nobody patches.
+    pub async fn defaulted(&self, pod: &Value) -> Value {
+        let mut pod = pod.clone();
+        let metadata = pod["metadata"].as_object_mut().unwrap();
+        for set_by_server in [
+            "uid",
+            "creationTimestamp",
+            "resourceVersion",
+            "namespace",
+            "managedFields",
+            "generation",
+        ] {
+            metadata.remove(set_by_server);
+        }
+        pod["metadata"]["generateName"] = pod["metadata"]["name"].take();
+        pod["metadata"]["name"] = json!(null);
+        // The token of the API server's own admission comes again, with a name of its own.
+        essence(
+            &self
+                .post(
+                    "/api/v1/namespaces/plain/pods?dryRun=All",
+                    &without_api_access(pod).to_string(),
+                )
+                .await
+                .unwrap(),
+        )
+    }
+}
+
+/// What of a stored pod its author and the webhook decide.
+fn essence(pod: &Value) -> Value {
+    let pod = without_api_access(pod.clone());
+    json!({"labels": pod["metadata"]["labels"], "annotations": pod["metadata"]["annotations"], "spec": pod["spec"]})
+}
+
+/// Drops the `kube-api-access-xxxxx` volume and its mounts, which the API server itself adds under a random name.
+fn without_api_access(mut pod: Value) -> Value {
+    let own = |entry: &Value| {
+        !entry["name"]
+            .as_str()
+            .unwrap_or_default()
+            .starts_with("kube-api-access-")
+    };
+    for list in ["/spec/containers", "/spec/initContainers"] {
+        for container in pod
+            .pointer_mut(list)
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            container["volumeMounts"]
+                .as_array_mut()
+                .into_iter()
+                .for_each(|mounts| mounts.retain(own));
+        }
+    }
+    pod["spec"]["volumes"]
+        .as_array_mut()
+        .into_iter()
+        .for_each(|volumes| volumes.retain(own));
+    pod
+}
+
+/// The path objects of that kind are posted to; none for what is no API object.
+fn collection(object: &Value) -> Option<String> {
+    Some(match object["kind"].as_str()? {
+        "Namespace" => "/api/v1/namespaces".to_owned(),
+        "ServiceAccount" => "/api/v1/namespaces/plain/serviceaccounts".to_owned(),
+        "Service" => "/api/v1/namespaces/plain/services".to_owned(),
+        "Deployment" => "/apis/apps/v1/namespaces/plain/deployments".to_owned(),
+        "ClusterRole" => "/apis/rbac.authorization.k8s.io/v1/clusterroles".to_owned(),
+        "ClusterRoleBinding" => "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings".to_owned(),
+        "MutatingWebhookConfiguration" => {
+            "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations".to_owned()
+        }
+        "Kustomization" => return None,
+        kind => panic!("{kind}: not known here"),
+    })
+}

@@ -1,0 +1,105 @@
+//! The walk on a real Kubernetes API server (tests/cluster), against a simulated Azure (tests/simazure).
+//! Cases run in order, on one world. `make e2e` builds what it needs and runs it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod admission;
+mod setup;
+#[path = "../support/mod.rs"]
+mod support;
+mod token;
+mod world;
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use world::World;
+
+type Case = (
+    &'static str,
+    for<'a> fn(&'a World) -> LocalBoxFuture<'a, ()>,
+);
+
+/// Each case may rely on the ones before it.
+const CASES: [Case; 11] = [
+    (
+        "setup makes identity, credential and annotations",
+        |world| world.setup_applies().boxed_local(),
+    ),
+    ("setup on a finished state writes nothing", |world| {
+        world.setup_is_idempotent().boxed_local()
+    }),
+    ("every object of manifests/base is accepted", |world| {
+        world.manifests_are_accepted().boxed_local()
+    }),
+    ("the walk's pod is created patched", |world| {
+        world.walk_pod_is_patched().boxed_local()
+    }),
+    ("a pod of an unlabelled namespace is untouched", |world| {
+        world.unlabelled_is_untouched().boxed_local()
+    }),
+    ("a refused pod shows our sentence", |world| {
+        world.refusal_is_shown().boxed_local()
+    }),
+    ("server dry-run is patched and stores nothing", |world| {
+        world.dry_run().boxed_local()
+    }),
+    (
+        "json-patch makes what is stored; a second pass makes nothing",
+        |world| world.patch_equals_stored().boxed_local(),
+    ),
+    ("offline inject prints what is stored", |world| {
+        world.offline_equals_stored().boxed_local()
+    }),
+    (
+        "the proxy turns the pod's own token into the identity's",
+        |world| world.token_is_the_identitys().boxed_local(),
+    ),
+    (
+        "one letter of the subject changed is AADSTS700213, a 400",
+        |world| world.wrong_subject_is_named().boxed_local(),
+    ),
+];
+
+fn main() {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let start = Instant::now();
+    let failed = runtime.block_on(async {
+        let world = World::start().await;
+        println!(
+            "world ready in {:.1?} (API server {})",
+            start.elapsed(),
+            world.version().await
+        );
+        let mut failed = 0;
+        for (name, case) in CASES {
+            let start = Instant::now();
+            let passed = AssertUnwindSafe(case(&world)).catch_unwind().await.is_ok();
+            println!(
+                "{} {name} ({:.2?})",
+                if passed { "ok    " } else { "FAILED" },
+                start.elapsed()
+            );
+            failed += usize::from(!passed);
+        }
+        if failed > 0 {
+            println!("the webhook's log:\n{}", world.webhook.printed());
+        }
+        failed
+    });
+    println!("e2e: {} passed, {failed} failed", CASES.len() - failed);
+    std::process::exit(i32::from(failed > 0));
+}
