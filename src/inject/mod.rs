@@ -9,6 +9,7 @@
 mod annotations;
 mod decide;
 mod flags;
+mod keys;
 mod parts;
 mod patch;
 mod pod;
@@ -24,6 +25,7 @@ use serde_json::Value;
 pub use annotations::Annotations;
 pub use decide::{decide, needs_service_account};
 pub use flags::{Flags, NativeSidecar};
+pub use keys::{Place, above_template};
 pub use patch::patch;
 pub use pod::{Container, List, Pod};
 pub use quantity::{NotAQuantity, Quantity};

@@ -57,17 +57,23 @@ impl<'a> Pod<'a> {
             .as_str()
     }
 
+    /// The keys of all labels.
+    pub fn label_keys(self) -> impl Iterator<Item = &'a str> {
+        self.metadata_keys("labels")
+    }
+
     /// The keys of all annotations.
     pub fn annotation_keys(self) -> impl Iterator<Item = &'a str> {
-        let annotations = self
+        self.metadata_keys("annotations")
+    }
+
+    fn metadata_keys(self, field: &str) -> impl Iterator<Item = &'a str> {
+        let map = self
             .0
             .get("metadata")
-            .and_then(|metadata| metadata.get("annotations"));
-        annotations
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-            .map(|(key, _)| key.as_str())
+            .and_then(|metadata| metadata.get(field))
+            .and_then(Value::as_object);
+        map.into_iter().flatten().map(|(key, _)| key.as_str())
     }
 
     /// The name of the pod's ServiceAccount; `default` where it names none.
