@@ -8,6 +8,7 @@
 )]
 
 mod admission;
+mod neighbours;
 mod setup;
 #[path = "../support/mod.rs"]
 mod support;
@@ -27,7 +28,7 @@ type Case = (
 );
 
 /// Each case may rely on the ones before it.
-const CASES: [Case; 11] = [
+const CASES: [Case; 13] = [
     (
         "setup makes identity, credential and annotations",
         |world| world.setup_applies().boxed_local(),
@@ -54,6 +55,15 @@ const CASES: [Case; 11] = [
         "json-patch makes what is stored; a second pass makes nothing",
         |world| world.patch_equals_stored().boxed_local(),
     ),
+    (
+        "neighbours before and after us, each thing added once",
+        |world| world.survives_neighbours().boxed_local(),
+    ),
+    ("restricted admits identity and env capture", |world| {
+        world
+            .restricted_admits_what_needs_no_privilege()
+            .boxed_local()
+    }),
     ("offline inject prints what is stored", |world| {
         world.offline_equals_stored().boxed_local()
     }),
