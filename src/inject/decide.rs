@@ -1,12 +1,12 @@
 //! The decision table (product contract, section 3).
 
-use super::keys;
 use super::settings::{Sources, boolean};
 use super::volume::TokenVolume;
 use super::{
-    Annotations, Capture, Decision, Identity, Input, Plan, Pod, Proxy, Reason, Refusal, Settings,
-    Verdict, Warning,
+    Annotations, Capture, Container, Decision, Identity, Input, List, Plan, Pod, Proxy, Reason,
+    Refusal, Settings, Verdict, Warning,
 };
+use super::{headers, keys};
 use crate::names;
 
 /// What a pod asks for, before its settings are read.
@@ -39,6 +39,12 @@ pub fn decide(input: &Input<'_>) -> Verdict {
     };
     if pod.mirror() {
         return skip(Reason::MirrorPod, Vec::new());
+    }
+    if let Some((key, value)) = pod.not_texts().find(|(key, _)| names::resembles_ours(key)) {
+        return refuse(Refusal::NotText {
+            key: key.to_owned(),
+            value: value.to_string(),
+        });
     }
     let proxy = match request(sources) {
         Err(refusal) => return refuse(refusal),
@@ -156,8 +162,6 @@ fn not_requested(sources: Sources<'_>) -> Vec<Warning> {
 }
 
 fn warnings(input: &Input<'_>, sources: Sources<'_>, plan: &Plan) -> Vec<Warning> {
-    let classic =
-        plan.settings.proxy.is_some() && !plan.native_sidecar && ends_or_initialises(sources.pod);
     let mut warnings = identity_warnings(input, sources, plan);
     warnings.extend(keys::warnings(
         sources.pod,
@@ -166,7 +170,9 @@ fn warnings(input: &Input<'_>, sources: Sources<'_>, plan: &Plan) -> Vec<Warning
     ));
     warnings.extend(skip_warnings(sources.pod, &plan.settings));
     warnings.extend(container_warnings(sources.pod, plan));
-    warnings.extend(classic.then_some(Warning::ClassicSidecar));
+    if plan.settings.proxy.is_some() {
+        warnings.extend(proxy_warnings(sources.pod, plan));
+    }
     most(warnings)
 }
 
@@ -260,15 +266,45 @@ fn container_warnings(pod: Pod<'_>, plan: &Plan) -> Vec<Warning> {
     warnings
 }
 
+fn proxy_warnings(pod: Pod<'_>, plan: &Plan) -> Vec<Warning> {
+    let own = |container: &Container<'_>| !container.injected();
+    let unknowable = pod
+        .containers()
+        .filter(own)
+        .filter(|container| headers::unknowable(*container));
+    let mut warnings: Vec<Warning> = unknowable
+        .map(|container| Warning::HeaderNotHandedOn {
+            container: container.name().to_owned(),
+        })
+        .collect();
+    // What was put before them by hand, or by another mutator, stays there.
+    let ours = [names::INIT_CONTAINER, names::PROXY_CONTAINER]
+        .into_iter()
+        .filter_map(|name| pod.container(name));
+    let place = ours
+        .filter(|ours| ours.list == List::Init)
+        .map(|ours| ours.index)
+        .max()
+        .unwrap_or(0);
+    let before = pod
+        .list(List::Init)
+        .filter(own)
+        .filter(|container| container.index < place);
+    warnings.extend(before.map(|container| Warning::BeforeProxy {
+        container: container.name().to_owned(),
+    }));
+    if !plan.native_sidecar && ends_or_initialises(pod) {
+        warnings.push(Warning::ClassicSidecar);
+    }
+    warnings
+}
+
 /// Whether a sidecar that is an ordinary container does not suit the pod.
 fn ends_or_initialises(pod: Pod<'_>) -> bool {
     let restarts = pod
         .spec("restartPolicy")
         .is_none_or(|policy| policy == "Always");
-    !restarts
-        || pod
-            .list(super::List::Init)
-            .any(|container| !container.injected())
+    !restarts || pod.list(List::Init).any(|container| !container.injected())
 }
 
 fn client_id(service_account: &Annotations) -> Option<&str> {

@@ -9,6 +9,7 @@
 mod annotations;
 mod decide;
 mod flags;
+mod headers;
 mod keys;
 mod parts;
 mod patch;
@@ -20,6 +21,7 @@ mod status;
 mod volume;
 mod warning;
 
+use serde::Serialize;
 use serde_json::Value;
 
 pub use annotations::Annotations;
@@ -116,7 +118,7 @@ impl Reason {
 }
 
 /// Everything that decides what a pod gets.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// What was asked for.
     pub settings: Settings,
@@ -129,7 +131,7 @@ pub struct Plan {
 }
 
 /// Who the pod is at Microsoft Entra.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Identity {
     /// From the ServiceAccount alone.
     pub client_id: Option<String>,

@@ -87,6 +87,16 @@ pub enum Warning {
         /// The container.
         container: String,
     },
+    /// A header set by reference to what the proxy does not have.
+    HeaderNotHandedOn {
+        /// The container.
+        container: String,
+    },
+    /// An init container that starts before the proxy.
+    BeforeProxy {
+        /// The container.
+        container: String,
+    },
     /// Without native sidecars a pod that should end, or that has init containers, is served badly.
     ClassicSidecar,
 }
@@ -109,6 +119,8 @@ impl Warning {
             Warning::UnknownSkipped { .. } => "unknown_skipped",
             Warning::OwnValue { .. } => "own_value",
             Warning::MountInUse { .. } => "mount_in_use",
+            Warning::HeaderNotHandedOn { .. } => "header_not_handed_on",
+            Warning::BeforeProxy { .. } => "before_proxy",
             Warning::ClassicSidecar => "classic_sidecar",
         }
     }
@@ -143,7 +155,7 @@ impl fmt::Display for Warning {
             Warning::NotRequested { service_account } => {
                 write!(
                     f,
-                    "not injected: ServiceAccount {service_account} has a client-id, the pod has no label {}",
+                    "not injected: the pod has no label {}, though ServiceAccount {service_account} has a client-id",
                     names::USE
                 )
             }
@@ -209,6 +221,18 @@ impl fmt::Display for Warning {
                     f,
                     "container {container} mounts its own volume at {}: token not mounted",
                     names::TOKEN_MOUNT
+                )
+            }
+            Warning::HeaderNotHandedOn { container } => {
+                write!(
+                    f,
+                    "container {container}: IDENTITY_HEADER refers to its own variables; the proxy won't accept it"
+                )
+            }
+            Warning::BeforeProxy { container } => {
+                write!(
+                    f,
+                    "init container {container} starts before azwi-proxy, which can't answer it yet"
                 )
             }
             Warning::ClassicSidecar => {
@@ -280,7 +304,13 @@ mod tests {
                 container: container.clone(),
                 variable: names::AZURE_AUTHORITY_HOST,
             },
-            Warning::MountInUse { container },
+            Warning::MountInUse {
+                container: container.clone(),
+            },
+            Warning::HeaderNotHandedOn {
+                container: container.clone(),
+            },
+            Warning::BeforeProxy { container },
             Warning::ClassicSidecar,
         ];
         for warning in table {
