@@ -29,5 +29,7 @@ pub enum Command {
     /// Make managed identities, federated credentials and annotated service accounts
     Setup(setup::Args),
     /// Print manifests as the webhook would make them; no cluster needed
-    Inject(offline::Args),
+    Inject(offline::inject::Args),
+    /// Print manifests as they were before injection; no cluster needed
+    Uninject(offline::uninject::Args),
 }

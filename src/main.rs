@@ -45,7 +45,8 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
             Command::Webhook(args) => webhook::run(args, shutdown).await,
             Command::Proxy(args) => proxy::run(args, shutdown).await,
             Command::Setup(args) => setup::run(args, shutdown).await,
-            Command::Inject(args) => offline::run(&args),
+            Command::Inject(args) => offline::inject::run(&args),
+            Command::Uninject(args) => offline::uninject::run(&args),
         }
     })
 }

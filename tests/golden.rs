@@ -7,6 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use serde_json::{Value, json};
+
 const TENANT: &str = "00000000-aaaa-bbbb-cccc-000000000000";
 
 #[test]
@@ -70,10 +72,75 @@ fn own_result_lacks_nothing() {
 }
 
 #[test]
+fn uninject_gives_the_input_back() {
+    for case in folders() {
+        let output = case.join("output.yaml");
+        if std::fs::read(&output).unwrap().is_empty() {
+            continue;
+        }
+        let mut command = command("uninject", &output);
+        let printed = command.args(["-o", "json"]).output().unwrap();
+        assert!(printed.status.success(), "{}", case.display());
+        let printed: Value = serde_json::from_slice(&printed.stdout).unwrap();
+        let input = std::fs::read_to_string(case.join("input.yaml")).unwrap();
+        let mut input: Vec<Value> = serde_saphyr::from_multiple(&input).unwrap();
+        let expected = match input.len() {
+            1 => input.remove(0),
+            _ => json!({"apiVersion": "v1", "kind": "List", "items": input}),
+        };
+        assert_eq!(printed, expected, "{}", case.display());
+    }
+}
+
+#[test]
+fn uninject_says_what_it_can_not_undo() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = [
+        (
+            r#"{"azwi": "by hand"}"#,
+            0,
+            "warning: Pod app: container azwi-proxy is left alone: no identity-injector.io/status says who added it\n",
+        ),
+        (
+            r#"{"identity-injector.io/status": "injected"}"#,
+            1,
+            "refused: Pod app: identity-injector.io/status: can't be read, so nothing can be restored from it: \
+             expected value at line 1 column 1\n",
+        ),
+        (
+            r#"{"identity-injector.io/status": "{}"}"#,
+            1,
+            "refused: Pod app: identity-injector.io/status: can't be read, so nothing can be restored from it: \
+             missing field `version` at line 1 column 2\n",
+        ),
+    ];
+    for (annotations, code, messages) in table {
+        let pod = format!(
+            r#"{{"kind": "Pod", "metadata": {{"name": "app", "annotations": {annotations}}},
+            "spec": {{"initContainers": [{{"name": "azwi-proxy"}}]}}}}"#
+        );
+        let file = folder.path().join("pod.json");
+        std::fs::write(&file, &pod).unwrap();
+        let printed = command("uninject", &file)
+            .args(["-o", "json"])
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8_lossy(&printed.stderr), messages);
+        assert_eq!(printed.status.code(), Some(code));
+        if code == 0 {
+            let printed: Value = serde_json::from_slice(&printed.stdout).unwrap();
+            assert_eq!(printed, serde_json::from_str::<Value>(&pod).unwrap());
+        } else {
+            assert!(printed.stdout.is_empty());
+        }
+    }
+}
+
+#[test]
 fn unknown_fields_survive() {
     let case = Path::new("tests/cases/unknown-fields-survive");
     let printed = inject(case, &case.join("input.yaml"), &["-o", "json"]);
-    let pod = &serde_json::from_slice::<serde_json::Value>(&printed.stdout).unwrap()["items"][0];
+    let pod = &serde_json::from_slice::<Value>(&printed.stdout).unwrap()["items"][0];
     assert_eq!(
         pod["spec"]["containers"][0]["futureField"].to_string(),
         r#"{"nested":[1,2.5,null,{"deep":true}]}"#
@@ -94,21 +161,19 @@ fn folders() -> Vec<PathBuf> {
 
 fn inject(case: &Path, file: &Path, arguments: &[&str]) -> Output {
     let further = std::fs::read_to_string(case.join("arguments")).unwrap_or_default();
-    Command::new(env!("CARGO_BIN_EXE_identity-injector"))
-        .env_clear()
-        .args([
-            "inject",
-            "--tenant-id",
-            TENANT,
-            "--proxy-image",
-            "identity-injector:golden",
-            "-f",
-        ])
-        .arg(file)
+    command("inject", file)
+        .args(["--tenant-id", TENANT])
+        .args(["--proxy-image", "identity-injector:golden"])
         .args(arguments)
         .args(further.split_whitespace())
         .output()
         .unwrap()
+}
+
+fn command(name: &str, file: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_identity-injector"));
+    command.env_clear().args([name, "-f"]).arg(file);
+    command
 }
 
 fn messages(stderr: &[u8], code: Option<i32>) -> Vec<u8> {

@@ -4,6 +4,7 @@
 //! ```text
 //! Input -settings-> Settings -decide-> Verdict { Decision = Inject(Plan) | Skip(Reason) | Refuse(Refusal), warnings }
 //! (pod, Plan) -patch (from parts, with a status)-> RFC 6902 operations on the raw pod
+//! pod with a status -uninject-> RFC 6902 operations that bring back the pod as it came
 //! ```
 
 mod annotations;
@@ -18,6 +19,7 @@ mod quantity;
 mod refusal;
 mod settings;
 mod status;
+mod uninject;
 mod volume;
 mod warning;
 
@@ -33,6 +35,8 @@ pub use pod::{Container, List, Pod};
 pub use quantity::{NotAQuantity, Quantity};
 pub use refusal::Refusal;
 pub use settings::{Capture, Passthrough, Proxy, Resources, Settings};
+pub use status::{Status, UnreadableStatus};
+pub use uninject::uninject;
 pub use warning::Warning;
 
 /// What a decision is made from.

@@ -24,7 +24,8 @@ pub fn patch(pod: &Value, plan: &Plan) -> Patch {
         pod,
         plan,
         operations: Vec::new(),
-        status: Status::of(pod),
+        // One that can't be read says nothing about what was there before.
+        status: Status::of(pod).ok().flatten().unwrap_or_default(),
         created: BTreeSet::new(),
         mounted: false,
     };
@@ -72,8 +73,8 @@ impl Builder<'_> {
             );
         }
         if !self.operations.is_empty() {
-            self.add_status();
             self.add_roots();
+            self.add_status();
         }
     }
 
@@ -173,9 +174,8 @@ impl Builder<'_> {
     }
 
     fn insert_container(&mut self, list: List, place: usize, name: &str, container: Value) {
-        let created = list.key().to_owned();
-        let exists = self.pod.spec(list.key()).is_some_and(Value::is_array)
-            || self.created.contains(&created);
+        let before = self.pod.spec(list.key());
+        let exists = before.is_some_and(Value::is_array) || self.created.contains(list.key());
         let added = match list {
             List::Init => &mut self.status.init_containers,
             List::Regular => &mut self.status.containers,
@@ -184,7 +184,7 @@ impl Builder<'_> {
         if exists {
             self.operation(&["spec", list.key(), &place.to_string()], container);
         } else {
-            self.created.insert(created);
+            self.create(list.key(), before);
             self.operation(&["spec", list.key()], json!([container]));
         }
     }
@@ -195,7 +195,9 @@ impl Builder<'_> {
             .pod
             .list(List::Regular)
             .find(|container| !container.injected());
-        let (Some(first), None) = (first, self.pod.annotation(names::DEFAULT_CONTAINER)) else {
+        let mut annotations = self.pod.annotation_keys();
+        let chosen = annotations.any(|key| key == names::DEFAULT_CONTAINER);
+        let (Some(first), false) = (first, chosen) else {
             return;
         };
         self.annotate(names::DEFAULT_CONTAINER, first.name());
@@ -206,7 +208,6 @@ impl Builder<'_> {
 
     fn add_status(&mut self) {
         self.annotations();
-        self.status.created.extend(self.created.iter().cloned());
         self.status.stamp(self.plan);
         // Plain strings in plain collections always serialise.
         let status = serde_json::to_string(&self.status).unwrap_or_default();
@@ -216,7 +217,9 @@ impl Builder<'_> {
     /// A pod without metadata or spec gets them before anything is put in.
     fn add_roots(&mut self) {
         for root in ["metadata", "spec"] {
-            if !self.pod.0.get(root).is_some_and(Value::is_object) {
+            let before = self.pod.0.get(root);
+            if !before.is_some_and(Value::is_object) {
+                self.create(root, before);
                 self.operations.insert(0, add(&[root], json!({})));
             }
         }
@@ -228,16 +231,20 @@ impl Builder<'_> {
     }
 
     fn annotations(&mut self) {
-        let annotations = self
+        let before = self
             .pod
             .0
             .get("metadata")
             .and_then(|metadata| metadata.get("annotations"));
-        if !annotations.is_some_and(Value::is_object)
-            && self.created.insert("annotations".to_owned())
-        {
+        if !before.is_some_and(Value::is_object) && !self.created.contains("annotations") {
+            self.create("annotations", before);
             self.operation(&["metadata", "annotations"], json!({}));
         }
+    }
+
+    fn create(&mut self, place: &str, before: Option<&Value>) {
+        self.status.create(place, before);
+        self.created.insert(place.to_owned());
     }
 
     /// Appends to a list, or creates it with these elements.
@@ -256,7 +263,7 @@ impl Builder<'_> {
                 self.operation(&end, element);
             }
         } else {
-            self.created.insert(created.to_owned());
+            self.create(created, list);
             self.operation(&path, Value::Array(elements));
         }
     }
@@ -267,6 +274,11 @@ impl Builder<'_> {
 }
 
 fn add(path: &[&str], value: Value) -> PatchOperation {
-    let path = PointerBuf::from_tokens(path.iter().map(|token| Token::new(*token)));
+    let path = pointer(path);
     PatchOperation::Add(AddOperation { path, value })
+}
+
+/// The JSON pointer of these keys.
+pub(super) fn pointer(path: &[&str]) -> PointerBuf {
+    PointerBuf::from_tokens(path.iter().map(|token| Token::new(*token)))
 }

@@ -135,13 +135,14 @@ impl<'a> Pod<'a> {
             .flat_map(move |list| self.list(list))
     }
 
-    /// The containers of one list.
+    /// The containers of one list; what is no object is none.
     pub fn list(self, list: List) -> impl Iterator<Item = Container<'a>> {
         let containers = self.spec(list.key()).and_then(Value::as_array);
         containers
             .into_iter()
             .flatten()
             .enumerate()
+            .filter(|(_, raw)| raw.is_object())
             .map(move |(index, raw)| Container { list, index, raw })
     }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Plan, Pod};
@@ -11,42 +12,81 @@ use crate::names;
 
 /// What was added to a pod, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase")]
 pub struct Status {
     /// Version of the product that added it.
     pub version: String,
     /// Hash of the settings that decided it.
     pub settings: String,
     /// Annotations, this one not counted.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub annotations: BTreeSet<String>,
     /// Init containers.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub init_containers: BTreeSet<String>,
     /// Containers.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub containers: BTreeSet<String>,
     /// Volumes.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub volumes: BTreeSet<String>,
     /// Variables of each container.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, BTreeSet<String>>,
     /// Containers that got the token's mount.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub mounts: BTreeSet<String>,
     /// Lists and objects that were not there before: `annotations`, `volumes`, `initContainers`, `containers`, or `NAME/env`, `NAME/volumeMounts` of container NAME.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub created: BTreeSet<String>,
+    /// What stood at such a place, where it was there but was no list or object: `null`, as a rule.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub replaced: BTreeMap<String, Value>,
+}
+
+/// A status annotation that this program did not write.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: can't be read, so nothing can be restored from it: {reason}", key = names::STATUS)]
+pub struct UnreadableStatus {
+    /// What the JSON reader says.
+    pub reason: String,
 }
 
 impl Status {
-    /// What an earlier pass wrote; empty where none did.
-    #[must_use]
-    pub fn of(pod: Pod<'_>) -> Self {
-        pod.annotation(names::STATUS)
-            .and_then(|text| serde_json::from_str(text).ok())
-            .unwrap_or_default()
+    /// What earlier passes wrote; none where none did.
+    ///
+    /// # Errors
+    /// When the annotation holds something else.
+    pub fn of(pod: Pod<'_>) -> Result<Option<Self>, UnreadableStatus> {
+        let annotation = pod
+            .0
+            .get("metadata")
+            .and_then(|metadata| metadata.get("annotations"))
+            .and_then(|annotations| annotations.get(names::STATUS));
+        let Some(annotation) = annotation else {
+            return Ok(None);
+        };
+        let text = annotation.as_str().unwrap_or_default();
+        serde_json::from_str(text)
+            .map(Some)
+            .map_err(|error| UnreadableStatus {
+                reason: error.to_string(),
+            })
+    }
+
+    /// Notes that a list or object is made at a place, and what stood there. The first pass knows best.
+    pub fn create(&mut self, place: &str, before: Option<&Value>) {
+        if self.created.contains(place) || self.replaced.contains_key(place) {
+            return;
+        }
+        match before {
+            None => {
+                self.created.insert(place.to_owned());
+            }
+            Some(before) => {
+                self.replaced.insert(place.to_owned(), before.clone());
+            }
+        }
     }
 
     /// Whether an earlier pass added that container.

@@ -155,7 +155,7 @@ impl fmt::Display for Warning {
             Warning::NotRequested { service_account } => {
                 write!(
                     f,
-                    "not injected: the pod has no label {}, though ServiceAccount {service_account} has a client-id",
+                    "not injected: pod has no label {}, but ServiceAccount {service_account} a client-id",
                     names::USE
                 )
             }
@@ -226,7 +226,7 @@ impl fmt::Display for Warning {
             Warning::HeaderNotHandedOn { container } => {
                 write!(
                     f,
-                    "container {container}: IDENTITY_HEADER refers to its own variables; the proxy won't accept it"
+                    "container {container}: IDENTITY_HEADER refers to its own variables, unknown to the proxy"
                 )
             }
             Warning::BeforeProxy { container } => {

@@ -1,0 +1,75 @@
+//! `inject`: manifests as the webhook would make them.
+
+use json_patch::Patch;
+use serde_json::Value;
+
+use super::context::Context;
+use super::manifests::{Beside, Manifests};
+use super::note::{Note, Severity};
+use super::patched::{self, Document, Output};
+use super::workload::Workload;
+use crate::exit::Exit;
+use crate::inject::{Decision, Defaults, Flags, Input, Reason, Verdict, decide, patch};
+
+/// Arguments of `inject`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    manifests: Manifests,
+    #[command(flatten)]
+    beside: Beside,
+    /// How the result is printed; patch is one JSON patch a document, a line each
+    #[arg(short, long, env = "OUTPUT", value_enum, default_value_t)]
+    output: Output,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Runs `inject`: prints the documents with their pods injected.
+///
+/// # Errors
+/// When a file can't be read or holds no YAML.
+pub fn run(args: &Args) -> anyhow::Result<Exit> {
+    let manifests = args.manifests.read()?;
+    let context = args.beside.context(&manifests)?;
+    let defaults = args.flags.defaults(true);
+    let documents: Vec<Document> = manifests
+        .into_iter()
+        .map(|manifest| {
+            Document::patched(manifest, |pod, workload, notes| {
+                let verdict = verdict(pod, workload, &context, &defaults);
+                patch_of(pod, verdict, workload, notes)
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    patched::print(&documents, args.output)
+}
+
+fn patch_of(pod: &Value, verdict: Verdict, workload: &Workload, notes: &mut Vec<Note>) -> Patch {
+    let warnings = verdict.warnings.iter();
+    notes.extend(warnings.map(|warning| Note::new(Severity::Warning, workload, warning)));
+    match verdict.decision {
+        Decision::Inject(plan) => return patch(pod, &plan),
+        Decision::Refuse(refusal) => {
+            notes.push(Note::new(Severity::Refused, workload, &refusal));
+        }
+        Decision::Skip(_) => {}
+    }
+    Patch(Vec::new())
+}
+
+fn verdict(pod: &Value, workload: &Workload, context: &Context, defaults: &Defaults) -> Verdict {
+    let (opted_in, namespace) = context.namespace(workload);
+    if !opted_in {
+        return Verdict {
+            decision: Decision::Skip(Reason::NamespaceNotOptedIn),
+            warnings: Vec::new(),
+        };
+    }
+    decide(&Input {
+        pod,
+        service_account: context.service_account(pod, workload),
+        namespace: &namespace,
+        defaults,
+    })
+}

@@ -1,0 +1,66 @@
+//! The arguments that offline commands share, and the files behind them.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::Value;
+
+use super::context::Context;
+use super::documents;
+
+/// The manifests a command works on.
+#[derive(Debug, Args)]
+pub struct Manifests {
+    /// Manifests: any number of YAML or JSON documents; `-` is standard input. May be given more than once
+    #[arg(short, long = "filename", value_name = "FILE", required = true)]
+    filenames: Vec<PathBuf>,
+}
+
+/// What the manifests don't hold but their pods depend on.
+#[derive(Debug, Args)]
+pub struct Beside {
+    /// A file of ServiceAccounts that the manifests don't hold
+    #[arg(long, env = "SERVICE_ACCOUNT_FILE", value_name = "FILE")]
+    service_account: Option<PathBuf>,
+    /// A file of Namespaces that the manifests don't hold
+    #[arg(long, env = "NAMESPACE_FILE", value_name = "FILE")]
+    namespace: Option<PathBuf>,
+}
+
+impl Manifests {
+    /// The documents of all files.
+    ///
+    /// # Errors
+    /// When a file can't be read or holds no YAML.
+    pub fn read(&self) -> anyhow::Result<Vec<Value>> {
+        let documents: Result<Vec<_>, _> = self.filenames.iter().map(|file| read(file)).collect();
+        Ok(documents?.concat())
+    }
+}
+
+impl Beside {
+    /// What is known beside the pods of these manifests.
+    ///
+    /// # Errors
+    /// When a file can't be read or holds no YAML.
+    pub fn context(&self, manifests: &[Value]) -> anyhow::Result<Context> {
+        let files = [&self.service_account, &self.namespace];
+        let beside: Result<Vec<_>, _> =
+            files.into_iter().flatten().map(|file| read(file)).collect();
+        Ok(Context::of(manifests.iter().chain(&beside?.concat())))
+    }
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<Value>> {
+    let mut text = String::new();
+    if file.as_os_str() == "-" {
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("standard input")?;
+    } else {
+        text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    }
+    Ok(documents::parse(&file.display().to_string(), &text)?)
+}
