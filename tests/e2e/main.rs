@@ -13,6 +13,7 @@ mod setup;
 #[path = "../support/mod.rs"]
 mod support;
 mod token;
+mod workloads;
 mod world;
 
 use std::panic::AssertUnwindSafe;
@@ -28,7 +29,7 @@ type Case = (
 );
 
 /// Each case may rely on the ones before it.
-const CASES: [Case; 13] = [
+const CASES: [Case; 16] = [
     (
         "setup makes identity, credential and annotations",
         |world| world.setup_applies().boxed_local(),
@@ -58,6 +59,17 @@ const CASES: [Case; 13] = [
     (
         "neighbours before and after us, each thing added once",
         |world| world.survives_neighbours().boxed_local(),
+    ),
+    (
+        "the controllers of Deployment and Job make patched pods",
+        |world| world.controllers_make_patched_pods().boxed_local(),
+    ),
+    ("a quota admits the sidecar", |world| {
+        world.quota_admits_the_sidecar().boxed_local()
+    }),
+    (
+        "warnings reach whoever applies a pod or a workload",
+        |world| world.warnings_reach_the_client().boxed_local(),
     ),
     ("restricted admits identity and env capture", |world| {
         world
