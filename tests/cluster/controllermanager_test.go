@@ -14,7 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-const controllersWithin = 30 * time.Second
+const controllersWithin = 60 * time.Second
 
 func TestControllersAct(t *testing.T) {
 	client := startUp(t).client(t)
