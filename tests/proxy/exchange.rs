@@ -131,6 +131,66 @@ async fn errors_of_entra() {
             vec!["HTTP 403", "firewall"],
         ),
         (
+            "codes that are null",
+            Answer::new(
+                400,
+                r#"{"error_codes":null,"error_description":"AADSTS700213: words","correlation_id":"id-of-entra"}"#,
+            ),
+            400,
+            "invalid_request",
+            None,
+            vec!["AADSTS700213", claims],
+        ),
+        (
+            "codes as text",
+            Answer::new(
+                401,
+                r#"{"error_codes":["700212"],"correlation_id":"id-of-entra"}"#,
+            ),
+            400,
+            "invalid_request",
+            None,
+            vec!["AADSTS700212", claims],
+        ),
+        (
+            "unavailable without a code",
+            Answer::new(400, r#"{"error":"temporarily_unavailable"}"#).header("retry-after", "9"),
+            503,
+            "temporarily_unavailable",
+            Some("9"),
+            vec!["temporarily_unavailable"],
+        ),
+        (
+            "an empty token",
+            Answer::token("", 3600),
+            503,
+            "temporarily_unavailable",
+            Some("1"),
+            vec!["no token"],
+        ),
+        (
+            "a dead token",
+            Answer::token("t", 0),
+            503,
+            "temporarily_unavailable",
+            Some("1"),
+            vec!["no token"],
+        ),
+        (
+            "a reply without end",
+            Answer::new(
+                200,
+                format!(
+                    r#"{{"access_token":"{}","expires_in":60}}"#,
+                    "x".repeat(2 << 20)
+                ),
+            ),
+            503,
+            "temporarily_unavailable",
+            Some("1"),
+            vec!["no token"],
+        ),
+        (
             "no token in it",
             Answer::new(200, "{}"),
             503,

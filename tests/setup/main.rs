@@ -13,6 +13,8 @@ mod transport;
 mod world;
 
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use identity_injector::setup::config;
@@ -46,7 +48,7 @@ fn desired() -> Desired {
     config::parse(CONFIG).unwrap()
 }
 
-async fn run(desired: &Desired, peer: std::sync::Arc<impl Peer>) -> Result<Plan, SetupError> {
+async fn run(desired: &Desired, peer: Arc<impl Peer>) -> Result<Plan, SetupError> {
     let (arm, cluster) = clients(peer);
     let plan = look(desired, &arm, &cluster).await?;
     apply::apply(&plan, desired, &arm, &cluster).await?;
@@ -302,6 +304,92 @@ async fn gives_up_on_an_identity_that_never_shows() {
     assert!(error.contains("ParentResourceNotFound"), "{error}");
 }
 
+/// A peer that has all but the credential, gives `credentials` as their list, and refuses to write with `refusal`.
+#[derive(Debug)]
+struct Stubborn {
+    credentials: Value,
+    refusal: Option<Reply>,
+    calls: AtomicUsize,
+}
+
+impl Peer for Stubborn {
+    fn answer(&self, call: Call) -> Option<Reply> {
+        // A caller without an end would never let the paused clock go on.
+        if self.calls.fetch_add(1, Ordering::Relaxed) > 1000 {
+            return None;
+        }
+        if call.line.starts_with("arm PUT") {
+            return self.refusal.clone();
+        }
+        if call.line.contains("/federatedIdentityCredentials") {
+            return Some(reply(200, self.credentials.clone()));
+        }
+        let mut well = look_at(&[]).into_iter();
+        let known = well.find(|(known, _)| *known == call);
+        known.map(|(_, reply)| reply)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_what_azure_would_go_on_with_for_ever() {
+    let throttled = Reply {
+        headers: vec![("retry-after", "0")],
+        ..arm_error(429, "TooManyRequests", "slow down")
+    };
+    let path = identity_path();
+    let again = format!("https://management.azure.com{path}/federatedIdentityCredentials");
+    let table = [
+        (
+            "throttling without a wait",
+            json!({"value": []}),
+            Some(throttled),
+            "429 TooManyRequests",
+        ),
+        (
+            "a page that is its own next",
+            json!({"value": [], "nextLink": again}),
+            None,
+            "the list does not end",
+        ),
+    ];
+    for (name, credentials, refusal, said) in table {
+        let peer = Arc::new(Stubborn {
+            credentials,
+            refusal,
+            calls: AtomicUsize::default(),
+        });
+        let desired = desired();
+        let run = timeout(Duration::from_secs(3600), run(&desired, peer));
+        let error = run.await.expect(name).unwrap_err().to_string();
+        assert!(error.contains(said), "{name}: {error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn does_not_wait_for_a_silent_api_server() {
+    let (arm, cluster) = clients(Arc::new(SilentCluster));
+    let desired = desired();
+    let looked = timeout(Duration::from_secs(60), look(&desired, &arm, &cluster));
+    let error = looked
+        .await
+        .expect("still waiting")
+        .unwrap_err()
+        .to_string();
+    let said = "GET /.well-known/openid-configuration: API server https://cluster.test: no answer within 30 s";
+    assert_eq!(error, said);
+}
+
+/// Azure without the group, and an API server that never answers.
+#[derive(Debug)]
+struct SilentCluster;
+
+impl Peer for SilentCluster {
+    fn answer(&self, call: Call) -> Option<Reply> {
+        let azure = call.line.starts_with("arm");
+        azure.then(|| arm_error(404, "ResourceGroupNotFound", "not there"))
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn stops_at_what_does_not_pass() {
     let exists = "Issuer and subject combination already exists for this Managed Identity.";
@@ -327,6 +415,8 @@ async fn stops_at_what_does_not_pass() {
             "sign in again",
         ),
         (400, "BadRequest", "nonsense", "the request is at fault"),
+        (202, "", "", "has not finished: run again"),
+        (204, "", "", "has not finished: run again"),
     ];
     for (status, code, message, advice) in table {
         let mut exchanges = look_at(&[]);
