@@ -28,7 +28,7 @@ pub enum Error {
     Infer(String),
     /// The client can't be built.
     #[error("API server client: {0}")]
-    Client(#[from] kube::Error),
+    Client(String),
 }
 
 /// A client from `kubeconfig`, else from KUBECONFIG or ~/.kube/config, else from the pod.
@@ -36,7 +36,15 @@ pub enum Error {
 /// # Errors
 /// When none of these is there or one can't be read.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<kube::Client, Error> {
-    Ok(kube::Client::try_from(config(kubeconfig).await?)?)
+    client(config(kubeconfig).await?)
+}
+
+/// A client by `config`.
+///
+/// # Errors
+/// When a key or certificate in it can't be used.
+pub fn client(config: Config) -> Result<kube::Client, Error> {
+    kube::Client::try_from(config).map_err(|error| Error::Client(said(&error)))
 }
 
 /// What `connect` makes its client from.
@@ -47,7 +55,11 @@ pub async fn config(kubeconfig: Option<&Path>) -> Result<Config, Error> {
     let mut config = match kubeconfig {
         Some(path) => read(path).await.map_err(|error| Error::Kubeconfig {
             path: path.display().to_string(),
-            reason: said(&error),
+            reason: match error {
+                // Without the lines around it, which may hold a secret.
+                KubeconfigError::Parse(error) => error.without_snippet().to_string(),
+                error => said(&error),
+            },
         })?,
         None => Config::infer()
             .await
@@ -62,7 +74,7 @@ async fn read(path: &Path) -> Result<Config, KubeconfigError> {
     Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await
 }
 
-// kube puts two pairs of quotes around a path, and shows lines of a YAML file, which may hold a secret.
+// kube puts two pairs of quotes around a path.
 fn said(error: &(dyn std::error::Error + 'static)) -> String {
     reason(error).replace("'\"", "\"").replace("\"'", "\"")
 }

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::desired::ServiceAccountId;
 use super::step::IdentityIds;
+use crate::kubernetes;
 use crate::names::{CLIENT_ID, FIELD_MANAGER, TENANT_ID};
 use crate::reason::reason;
 
@@ -84,11 +85,11 @@ impl Cluster {
     ///
     /// # Errors
     /// When no client can be made.
-    pub fn new(config: kube::Config) -> Result<Self, kube::Error> {
+    pub fn new(config: kube::Config) -> Result<Self, kubernetes::Error> {
         let address = config.cluster_url.to_string();
         Ok(Self {
             address: address.trim_end_matches('/').to_owned(),
-            client: config.try_into()?,
+            client: kubernetes::client(config)?,
         })
     }
 

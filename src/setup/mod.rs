@@ -133,9 +133,6 @@ pub enum SetupError {
     /// No way to the cluster.
     #[error(transparent)]
     Kubernetes(#[from] kubernetes::Error),
-    /// No client for the cluster.
-    #[error("API server client: {0}")]
-    Cluster(#[from] kube::Error),
     /// Could not look.
     #[error(transparent)]
     Observe(#[from] ObserveError),
@@ -154,11 +151,9 @@ impl SetupError {
     fn exit(&self) -> Exit {
         match self {
             Self::Config { .. } | Self::Arm(_) | Self::Authority(_) => Exit::Usage,
-            Self::Http(_)
-            | Self::SignIn(_)
-            | Self::Kubernetes(_)
-            | Self::Cluster(_)
-            | Self::Observe(_) => Exit::CouldNotCheck,
+            Self::Http(_) | Self::SignIn(_) | Self::Kubernetes(_) | Self::Observe(_) => {
+                Exit::CouldNotCheck
+            }
             Self::Plan(_) | Self::Output(_) | Self::Apply(_) => Exit::Failed,
         }
     }

@@ -71,7 +71,7 @@ pub enum ObserveError {
     },
     /// The issuer is none that Azure takes.
     #[error(
-        "the cluster's issuer is {0:?}, but Azure trusts https URLs of at most 600 characters only: \
+        "the cluster's issuer is {0:?}, but Azure trusts plain https URLs of at most 600 characters only: \
          enable the cluster's OIDC issuer"
     )]
     BadIssuer(String),

@@ -6,6 +6,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod cluster;
+mod endless;
 mod peers;
 mod script;
 mod sign_in;
@@ -14,7 +16,6 @@ mod world;
 
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use identity_injector::setup::config;
@@ -304,92 +305,6 @@ async fn gives_up_on_an_identity_that_never_shows() {
     assert!(error.contains("ParentResourceNotFound"), "{error}");
 }
 
-/// A peer that has all but the credential, gives `credentials` as their list, and refuses to write with `refusal`.
-#[derive(Debug)]
-struct Stubborn {
-    credentials: Value,
-    refusal: Option<Reply>,
-    calls: AtomicUsize,
-}
-
-impl Peer for Stubborn {
-    fn answer(&self, call: Call) -> Option<Reply> {
-        // A caller without an end would never let the paused clock go on.
-        if self.calls.fetch_add(1, Ordering::Relaxed) > 1000 {
-            return None;
-        }
-        if call.line.starts_with("arm PUT") {
-            return self.refusal.clone();
-        }
-        if call.line.contains("/federatedIdentityCredentials") {
-            return Some(reply(200, self.credentials.clone()));
-        }
-        let mut well = look_at(&[]).into_iter();
-        let known = well.find(|(known, _)| *known == call);
-        known.map(|(_, reply)| reply)
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn ends_what_azure_would_go_on_with_for_ever() {
-    let throttled = Reply {
-        headers: vec![("retry-after", "0")],
-        ..arm_error(429, "TooManyRequests", "slow down")
-    };
-    let path = identity_path();
-    let again = format!("https://management.azure.com{path}/federatedIdentityCredentials");
-    let table = [
-        (
-            "throttling without a wait",
-            json!({"value": []}),
-            Some(throttled),
-            "429 TooManyRequests",
-        ),
-        (
-            "a page that is its own next",
-            json!({"value": [], "nextLink": again}),
-            None,
-            "the list does not end",
-        ),
-    ];
-    for (name, credentials, refusal, said) in table {
-        let peer = Arc::new(Stubborn {
-            credentials,
-            refusal,
-            calls: AtomicUsize::default(),
-        });
-        let desired = desired();
-        let run = timeout(Duration::from_secs(3600), run(&desired, peer));
-        let error = run.await.expect(name).unwrap_err().to_string();
-        assert!(error.contains(said), "{name}: {error}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn does_not_wait_for_a_silent_api_server() {
-    let (arm, cluster) = clients(Arc::new(SilentCluster));
-    let desired = desired();
-    let looked = timeout(Duration::from_secs(60), look(&desired, &arm, &cluster));
-    let error = looked
-        .await
-        .expect("still waiting")
-        .unwrap_err()
-        .to_string();
-    let said = "GET /.well-known/openid-configuration: API server https://cluster.test: no answer within 30 s";
-    assert_eq!(error, said);
-}
-
-/// Azure without the group, and an API server that never answers.
-#[derive(Debug)]
-struct SilentCluster;
-
-impl Peer for SilentCluster {
-    fn answer(&self, call: Call) -> Option<Reply> {
-        let azure = call.line.starts_with("arm");
-        azure.then(|| arm_error(404, "ResourceGroupNotFound", "not there"))
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn stops_at_what_does_not_pass() {
     let exists = "Issuer and subject combination already exists for this Managed Identity.";
@@ -583,28 +498,64 @@ async fn a_run_killed_after_any_write_is_finished_by_the_next() {
 fn exit_codes_before_the_first_call() {
     let directory = std::env::temp_dir().join(format!("setup-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
-    let table = [
-        ("no such file", None, 64, "No such file"),
+    let good = || Some(CONFIG.to_owned());
+    let password = [("AZURE_RESOURCE_MANAGER_URL", "https://u:pw@h")];
+    let authority = [("AZURE_AUTHORITY_HOST", "https://u:pw@h")];
+    type Variables<'a> = &'a [(&'a str, &'a str)];
+    let table: [(&str, Option<String>, Variables<'_>, i32, &str); 7] = [
+        (
+            "no such file",
+            None,
+            &[],
+            64,
+            "No such file or directory (os error 2)",
+        ),
         (
             "unknown field",
             Some(format!("{CONFIG}colour: red\n")),
+            &[],
             64,
-            "colour",
+            "unknown field `colour`, expected one of subscription, resourceGroup, issuer, audience, identities at line 8, \
+             column 1",
         ),
         (
             "roles",
             Some(format!("{CONFIG}    roleAssignments: []\n")),
+            &[],
             64,
-            "not supported yet",
+            "identities[0].roleAssignments: role assignments are not supported yet: remove the field, and give the role \
+             with `az role assignment create`",
+        ),
+        (
+            "Resource Manager with a password",
+            good(),
+            &password,
+            64,
+            "--arm-url (AZURE_RESOURCE_MANAGER_URL) \"...@h\": must have neither user, query nor fragment",
+        ),
+        (
+            "Entra with a password",
+            good(),
+            &authority,
+            64,
+            "--authority-host (AZURE_AUTHORITY_HOST) \"...@h\": must have neither user, query nor fragment",
+        ),
+        (
+            "empty is unset",
+            good(),
+            &[("AZURE_RESOURCE_MANAGER_URL", ""), ("SETUP_OUTPUT", "")],
+            2,
+            "sign-in by client secret: AZURE_TENANT_ID is not set",
         ),
         (
             "no sign-in",
-            Some(CONFIG.to_owned()),
+            good(),
+            &[],
             2,
-            "AZURE_TENANT_ID is not set",
+            "sign-in by client secret: AZURE_TENANT_ID is not set",
         ),
     ];
-    for (name, config, code, said) in table {
+    for (name, config, variables, code, said) in table {
         let file = directory.join("config.yaml");
         match config {
             Some(text) => std::fs::write(&file, text).unwrap(),
@@ -615,11 +566,20 @@ fn exit_codes_before_the_first_call() {
             .arg(&file)
             .env_clear()
             .env("SETUP_SIGN_IN", "client-secret")
+            .envs(variables.iter().copied())
             .output()
             .unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{name}: {stderr}");
-        assert!(stderr.contains(said), "{name}: {stderr}");
+        let config = match name {
+            "no such file" | "unknown field" | "roles" => format!("config {}: ", file.display()),
+            _ => String::new(),
+        };
+        assert_eq!(
+            stderr,
+            format!("identity-injector: {config}{said}\n"),
+            "{name}"
+        );
     }
     std::fs::remove_dir_all(&directory).unwrap();
 }
