@@ -10,11 +10,9 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
 use crate::azure::aadsts::Class;
-use crate::azure::token::{Entra, Token, Wanted, unix_seconds};
+use crate::azure::token::{Entra, Freshness, Token, Wanted, unix_seconds};
 use crate::azure::token_error::TokenError;
 
-/// How long before its end a token is no longer handed out without trying for a new one; seconds.
-const MARGIN: u64 = 300;
 /// How long a caller waits for a new token while the old one is still valid.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a permanent refusal is repeated without asking Entra again.
@@ -29,19 +27,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const EXCHANGES: usize = 32;
 /// How many tokens are kept. Callers choose the resource, so there must be an end.
 const CAPACITY: usize = 256;
-
-/// How far a token is on its way to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freshness {
-    /// To be served.
-    Fresh,
-    /// To be served, and a new one fetched meanwhile.
-    Refresh,
-    /// Within 5 minutes of its end: to be served only if there is no new one.
-    Stale,
-    /// Worthless.
-    Expired,
-}
 
 /// The tokens of one process.
 #[derive(Debug)]
@@ -95,20 +80,6 @@ enum Step {
     ExchangeOr(Arc<Token>),
     Exchange,
     Refuse(NoToken),
-}
-
-/// How far `token` is at `now`, in Unix seconds.
-#[must_use]
-pub fn freshness(token: &Token, now: u64) -> Freshness {
-    if now >= token.expires_on {
-        Freshness::Expired
-    } else if now + MARGIN >= token.expires_on {
-        Freshness::Stale
-    } else if now >= token.refresh_on {
-        Freshness::Refresh
-    } else {
-        Freshness::Fresh
-    }
 }
 
 impl Cache {
@@ -220,7 +191,7 @@ impl Known {
             let wait = self.failure.as_deref().and_then(asked_to_wait);
             let half_life = Duration::from_secs((token.expires_on - token.obtained_on) / 2);
             let resting = within(wait.unwrap_or(pause.min(half_life)));
-            match freshness(&token, held.now(now, tick)) {
+            match token.freshness(held.now(now, tick)) {
                 Freshness::Expired => {}
                 _ if bypass && self.failure.is_none() && within(NEW.min(half_life)) => {
                     return Step::Serve(token);
@@ -331,7 +302,7 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{CAPACITY, Cache, Freshness, Held, Known, REFRESH_PAUSE, Step, freshness};
+    use super::{CAPACITY, Cache, Held, Known, REFRESH_PAUSE, Step};
     use crate::azure::token::{Entra, Token, Wanted};
     use crate::azure::token_error::TokenError;
 
@@ -364,21 +335,6 @@ mod tests {
             tenant_id: Arc::from("tenant"),
             client_id: Arc::from("client"),
             resource: resource.to_owned(),
-        }
-    }
-
-    #[test]
-    fn ages() {
-        for (now, expected) in [
-            (0, Freshness::Fresh),
-            (2799, Freshness::Fresh),
-            (2800, Freshness::Refresh),
-            (4299, Freshness::Refresh),
-            (4300, Freshness::Stale),
-            (4599, Freshness::Stale),
-            (4600, Freshness::Expired),
-        ] {
-            assert_eq!(freshness(&token(), now), expected, "{now}");
         }
     }
 

@@ -30,6 +30,8 @@ const ATTEMPT_LIMIT: Duration = Duration::from_secs(10);
 /// that appears later is found by the next request, as permanent answers are kept for 5 s at most.
 pub const SETTLING_WINDOW: Duration = Duration::from_millis(1200);
 
+/// How long before its end a token is no longer handed out without trying for a new one; seconds.
+const MARGIN: u64 = 300;
 /// How long a reply of Entra may be, in bytes.
 const LONGEST_REPLY: usize = 1 << 20;
 /// The longest life a token may claim: a year, in seconds. Entra's live a day or so.
@@ -57,6 +59,19 @@ pub struct Token {
     pub refresh_on: u64,
     /// When it ends.
     pub expires_on: u64,
+}
+
+/// How far a token is on its way to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// To be served.
+    Fresh,
+    /// To be served, and a new one fetched meanwhile.
+    Refresh,
+    /// Within 5 minutes of its end: to be served only if there is no new one.
+    Stale,
+    /// Worthless.
+    Expired,
 }
 
 /// Where and by which assertion tokens are exchanged.
@@ -88,6 +103,22 @@ struct Granted {
     expires_in: Value,
     #[serde(default)]
     refresh_in: Value,
+}
+
+impl Token {
+    /// How far it is at `now`, in Unix seconds.
+    #[must_use]
+    pub fn freshness(&self, now: u64) -> Freshness {
+        if now >= self.expires_on {
+            Freshness::Expired
+        } else if now + MARGIN >= self.expires_on {
+            Freshness::Stale
+        } else if now >= self.refresh_on {
+            Freshness::Refresh
+        } else {
+            Freshness::Fresh
+        }
+    }
 }
 
 impl Entra {
@@ -248,7 +279,7 @@ mod tests {
 
     use secrecy::ExposeSecret;
 
-    use super::{granted, pause, scope};
+    use super::{Freshness, granted, pause, scope};
 
     #[test]
     fn scopes() {
@@ -326,6 +357,22 @@ mod tests {
                 assert_eq!(token.secret.expose_secret(), "t", "{name}");
                 assert!(!format!("{token:?}").contains("\"t\""), "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn ages() {
+        let token = granted(br#"{"access_token":"t","expires_in":3600}"#, 1000).unwrap();
+        for (now, expected) in [
+            (0, Freshness::Fresh),
+            (2799, Freshness::Fresh),
+            (2800, Freshness::Refresh),
+            (4299, Freshness::Refresh),
+            (4300, Freshness::Stale),
+            (4599, Freshness::Stale),
+            (4600, Freshness::Expired),
+        ] {
+            assert_eq!(token.freshness(now), expected, "{now}");
         }
     }
 

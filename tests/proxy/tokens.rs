@@ -37,6 +37,23 @@ async fn a_hundred_at_once_share_a_failure() {
 }
 
 #[tokio::test]
+async fn exchanges_under_way_are_limited() {
+    let entra = Peer::start([Answer::token("t", 3600).after(Duration::from_millis(500))]).await;
+    let proxy = Running::start(&entra, |_| ()).await;
+    let resources: Vec<_> = (0..40).map(|number| number.to_string()).collect();
+    let replies = join_all(resources.iter().map(|resource| proxy.token(resource))).await;
+    let statuses = |status| {
+        replies
+            .iter()
+            .filter(|reply| reply.status == status)
+            .count()
+    };
+    assert_eq!((statuses(200), statuses(503), entra.count()), (32, 8, 32));
+    // The limit is lifted as exchanges end.
+    assert_eq!(proxy.token("another").await.secret(), "t");
+}
+
+#[tokio::test]
 async fn each_client_and_resource_has_its_own() {
     let entra =
         Peer::start(["one", "two", "three"].map(|secret| Answer::token(secret, 3600))).await;
