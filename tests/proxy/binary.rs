@@ -99,7 +99,9 @@ async fn serves_by_environment_and_keeps_its_secrets() {
             .status,
         401
     );
-    assert_eq!(get("resource=refused", METADATA).await.status, 400);
+    assert_eq!(get("resource=a%0aforged", METADATA).await.status, 400);
+    let forged = get("resource=r&client_id=a%0aforged", METADATA).await;
+    assert_eq!(forged.status, 400);
 
     let started = Instant::now();
     let output = terminate(proxy).await;
@@ -115,6 +117,7 @@ async fn serves_by_environment_and_keeps_its_secrets() {
     ] {
         assert!(log.contains(said), "{said} is not in {log}");
     }
+    assert!(!log.lines().any(|line| line.starts_with("forged")), "{log}");
     let assertion = assertion("sa");
     let payload = assertion.split('.').nth(1).unwrap();
     let secrets = [
