@@ -15,8 +15,26 @@ pub enum Exit {
     Usage = 64,
 }
 
+/// Why a command ended early, and the code for it.
+#[derive(Debug)]
+pub struct Failure {
+    /// The code.
+    pub exit: Exit,
+    /// Why, to be printed with its causes.
+    pub error: anyhow::Error,
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         ExitCode::from(exit as u8)
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self {
+            exit: Exit::Failed,
+            error: error.into(),
+        }
     }
 }

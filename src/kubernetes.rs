@@ -1,28 +1,34 @@
 //! The one way to an API server: a kubeconfig file, or the pod's own service account.
 
 use std::path::Path;
+use std::time::Duration;
 
-use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
+
+use crate::reason::reason;
+
+/// How long connecting may take. Reading has no end here, as watches are silent for long.
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
 /// No way to the API server.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The named kubeconfig can't be used.
-    #[error("kubeconfig {path}: {source}")]
+    #[error("kubeconfig {path}: {reason}")]
     Kubeconfig {
         /// The file.
         path: String,
-        /// Why.
-        source: kube::config::KubeconfigError,
+        /// Why, in one line.
+        reason: String,
     },
     /// Neither KUBECONFIG, nor ~/.kube/config, nor a service account is there.
     #[error(
         "no API server known: give --kubeconfig FILE, or run in a pod with a service account ({0})"
     )]
-    Infer(#[from] kube::config::InferConfigError),
+    Infer(String),
     /// The client can't be built.
     #[error("API server client: {0}")]
-    Client(#[from] kube::Error),
+    Client(String),
 }
 
 /// A client from `kubeconfig`, else from KUBECONFIG or ~/.kube/config, else from the pod.
@@ -30,18 +36,45 @@ pub enum Error {
 /// # Errors
 /// When none of these is there or one can't be read.
 pub async fn connect(kubeconfig: Option<&Path>) -> Result<kube::Client, Error> {
-    let config = match kubeconfig {
-        Some(path) => {
-            let unusable = |source| Error::Kubeconfig {
-                path: path.display().to_string(),
-                source,
-            };
-            let file = Kubeconfig::read_from(path).map_err(unusable)?;
-            Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-                .await
-                .map_err(unusable)?
-        }
-        None => Config::infer().await?,
+    client(config(kubeconfig).await?)
+}
+
+/// A client by `config`.
+///
+/// # Errors
+/// When a key or certificate in it can't be used.
+pub fn client(config: Config) -> Result<kube::Client, Error> {
+    kube::Client::try_from(config).map_err(|error| Error::Client(said(&error)))
+}
+
+/// What `connect` makes its client from.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn config(kubeconfig: Option<&Path>) -> Result<Config, Error> {
+    let mut config = match kubeconfig {
+        Some(path) => read(path).await.map_err(|error| Error::Kubeconfig {
+            path: path.display().to_string(),
+            reason: match error {
+                // Without the lines around it, which may hold a secret.
+                KubeconfigError::Parse(error) => error.without_snippet().to_string(),
+                error => said(&error),
+            },
+        })?,
+        None => Config::infer()
+            .await
+            .map_err(|error| Error::Infer(said(&error)))?,
     };
-    Ok(kube::Client::try_from(config)?)
+    config.connect_timeout = Some(CONNECT_LIMIT);
+    Ok(config)
+}
+
+async fn read(path: &Path) -> Result<Config, KubeconfigError> {
+    let file = Kubeconfig::read_from(path)?;
+    Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await
+}
+
+// kube puts two pairs of quotes around a path.
+fn said(error: &(dyn std::error::Error + 'static)) -> String {
+    reason(error).replace("'\"", "\"").replace("\"'", "\"")
 }

@@ -5,6 +5,7 @@
 //! ```text
 //! names, cloud -> inject -> { webhook, offline }
 //! names, cloud -> azure  -> { proxy, setup }
+//! reason: errors as people read them, used by all
 //! exit, log, shutdown, kubernetes: the rim, used by the commands
 //! cli and main see all; commands never see each other
 //!
@@ -26,6 +27,7 @@ pub mod log;
 pub mod names;
 pub mod offline;
 pub mod proxy;
+pub mod reason;
 pub mod setup;
 pub mod shutdown;
 pub mod webhook;

@@ -2,13 +2,15 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use identity_injector::cli::{Cli, Command};
-use identity_injector::exit::Exit;
+use identity_injector::exit::{Exit, Failure};
+use identity_injector::reason::reason;
 use identity_injector::{log, offline, proxy, setup, shutdown, webhook};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let matches = without_empty_variables(Cli::command()).try_get_matches();
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // The only place left to say that stdout or stderr is gone is the exit code.
@@ -23,15 +25,26 @@ fn main() -> ExitCode {
     };
     match run(cli) {
         Ok(exit) => exit.into(),
-        Err(error) => {
-            eprintln!("identity-injector: {error:#}");
-            Exit::Failed.into()
+        Err(Failure { exit, error }) => {
+            eprintln!("identity-injector: {}", reason(&*error));
+            exit.into()
         }
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<Exit> {
-    log::init(&cli.log)?;
+/// A variable that is set to nothing counts as unset, as Kubernetes has no other way to unset one.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &clap::Arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        value.is_some_and(|value| value.is_empty())
+    };
+    command
+        .mut_args(|arg| if is_empty(&arg) { arg.env(None) } else { arg })
+        .mut_subcommands(without_empty_variables)
+}
+
+fn run(cli: Cli) -> Result<Exit, Failure> {
+    log::init(&cli.log);
     // Fails only if a provider is set already; this is the one place that sets it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     // One thread serves a sidecar or a one-shot best; only the webhook has parallel work.
@@ -42,11 +55,11 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
     runtime.enable_all().build()?.block_on(async {
         let shutdown = shutdown::on_signal()?;
         match cli.command {
-            Command::Webhook(args) => webhook::run(args, shutdown).await,
+            Command::Webhook(args) => Ok(webhook::run(args, shutdown).await?),
             Command::Proxy(args) => proxy::run(args, shutdown).await,
             Command::Setup(args) => setup::run(args, shutdown).await,
-            Command::Inject(args) => offline::inject::run(&args),
-            Command::Uninject(args) => offline::uninject::run(&args),
+            Command::Inject(args) => Ok(offline::inject::run(&args)?),
+            Command::Uninject(args) => Ok(offline::uninject::run(&args)?),
         }
     })
 }

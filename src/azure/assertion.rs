@@ -37,20 +37,32 @@ enum Audience {
     Several(Vec<String>),
 }
 
+/// The file holds nothing that Entra would take.
+#[derive(Debug, thiserror::Error)]
+pub enum BadAssertion {
+    /// It can't be read.
+    #[error("{0}; is the token volume mounted there?")]
+    Unreadable(#[from] io::Error),
+    /// It is empty or something else.
+    #[error("the file holds no JSON Web Token; kubelet writes one into the token volume")]
+    NoToken,
+}
+
 /// The token in `file`, without the white space around it that some writers leave.
 ///
 /// The file lies in memory (tmpfs) and has a kilobyte: reading it never waits.
 ///
 /// # Errors
-/// When it can't be read, or is empty.
-pub fn read(file: &Path) -> io::Result<SecretString> {
-    let text = SecretString::from(fs::read_to_string(file)?);
-    match text.expose_secret().trim() {
-        "" => Err(io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            "the file is empty",
-        )),
-        token => Ok(SecretString::from(token)),
+/// When it can't be read, or holds no JSON Web Token.
+pub fn read(file: &Path) -> Result<SecretString, BadAssertion> {
+    let text = SecretString::from(String::from_utf8(fs::read(file)?).unwrap_or_default());
+    let token = text.expose_secret().trim();
+    let base64url = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let plain = |part: &str| !part.is_empty() && part.bytes().all(base64url);
+    if token.split('.').count() == 3 && token.split('.').all(plain) {
+        Ok(SecretString::from(token))
+    } else {
+        Err(BadAssertion::NoToken)
     }
 }
 

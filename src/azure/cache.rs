@@ -4,46 +4,47 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync;
+use tokio::sync::{self, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
 use crate::azure::aadsts::Class;
-use crate::azure::token::{Entra, Token, Wanted, unix_seconds};
+use crate::azure::token::{Entra, Freshness, Token, Wanted, unix_seconds};
 use crate::azure::token_error::TokenError;
 
-/// How long before its end a token is no longer handed out without trying for a new one; seconds.
-const MARGIN: u64 = 300;
 /// How long a caller waits for a new token while the old one is still valid.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a permanent refusal is repeated without asking Entra again.
 const REFUSAL_KEPT: Duration = Duration::from_secs(5);
-/// How long Entra is left alone after a failure while a valid token is at hand.
-const REFRESH_PAUSE: Duration = Duration::from_secs(10);
+/// How long Entra is left alone after an exchange while a valid token is at hand; half the token's life if that is less.
+pub const REFRESH_PAUSE: Duration = Duration::from_secs(10);
+/// How old a token may be for a caller who wants a new one. Each could have an exchange of its own otherwise.
+const NEW: Duration = Duration::from_secs(2);
 /// The longest wait that Entra's Retry-After is granted.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How many exchanges may be under way.
+const EXCHANGES: usize = 32;
 /// How many tokens are kept. Callers choose the resource, so there must be an end.
 const CAPACITY: usize = 256;
-
-/// How far a token is on its way to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freshness {
-    /// To be served.
-    Fresh,
-    /// To be served, and a new one fetched meanwhile.
-    Refresh,
-    /// Within 5 minutes of its end: to be served only if there is no new one.
-    Stale,
-    /// Worthless.
-    Expired,
-}
 
 /// The tokens of one process.
 #[derive(Debug)]
 pub struct Cache {
     entra: Arc<Entra>,
+    /// How long Entra is left alone; `REFRESH_PAUSE` but for tests.
+    pub refresh_pause: Duration,
+    exchanges: Arc<Semaphore>,
     slots: Mutex<HashMap<Wanted, Arc<Slot>>>,
+}
+
+/// Why there is no token.
+#[derive(Clone, Debug)]
+pub struct NoToken {
+    /// What Entra said, or the way to it.
+    pub error: Arc<TokenError>,
+    /// How much longer the other side asks to wait.
+    pub wait: Option<Duration>,
 }
 
 /// What is known of one token.
@@ -56,11 +57,18 @@ struct Slot {
 
 #[derive(Debug, Default)]
 struct Known {
-    token: Option<Arc<Token>>,
+    held: Option<Held>,
     /// Why the latest exchange failed; None when it didn't.
     failure: Option<Arc<TokenError>>,
     /// When the latest exchange ended.
     landed: Option<Instant>,
+}
+
+/// A token, and when it came.
+#[derive(Clone, Debug)]
+struct Held {
+    token: Arc<Token>,
+    since: Instant,
 }
 
 /// What a request for a token leads to.
@@ -71,21 +79,7 @@ enum Step {
     /// Exchange; should that fail or take long, serve this one.
     ExchangeOr(Arc<Token>),
     Exchange,
-    Refuse(Arc<TokenError>),
-}
-
-/// How far `token` is at `now`, in Unix seconds.
-#[must_use]
-pub fn freshness(token: &Token, now: u64) -> Freshness {
-    if now >= token.expires_on {
-        Freshness::Expired
-    } else if now + MARGIN >= token.expires_on {
-        Freshness::Stale
-    } else if now >= token.refresh_on {
-        Freshness::Refresh
-    } else {
-        Freshness::Fresh
-    }
+    Refuse(NoToken),
 }
 
 impl Cache {
@@ -94,24 +88,21 @@ impl Cache {
     pub fn new(entra: Entra) -> Self {
         Self {
             entra: Arc::new(entra),
+            refresh_pause: REFRESH_PAUSE,
+            exchanges: Arc::new(Semaphore::new(EXCHANGES)),
             slots: Mutex::default(),
         }
     }
 
-    /// The token wanted. `bypass` asks for one that is newer than this call.
+    /// The token wanted. `bypass` asks for a new one.
     ///
     /// # Errors
-    /// As `TokenError` tells, when no valid token is at hand and none can be had.
-    pub async fn token(
-        &self,
-        wanted: &Wanted,
-        bypass: bool,
-    ) -> Result<Arc<Token>, Arc<TokenError>> {
+    /// When no valid token is at hand and none can be had.
+    pub async fn token(&self, wanted: &Wanted, bypass: bool) -> Result<Arc<Token>, NoToken> {
         let slot = self.slot(wanted);
         let asked = Instant::now();
-        let step = slot
-            .known()
-            .step(unix_seconds(SystemTime::now()), asked, bypass);
+        let now = unix_seconds(SystemTime::now());
+        let step = slot.known().step(now, asked, self.refresh_pause, bypass);
         match step {
             Step::Serve(token) => Ok(token),
             Step::ServeAndRefresh(token) => {
@@ -131,16 +122,19 @@ impl Cache {
                 let flight = self.depart(&slot, wanted, asked);
                 match flight.await {
                     Ok(()) => slot.known().outcome(),
-                    Err(_) => Err(Arc::new(TokenError::Stopped)),
+                    Err(_) => Err(TokenError::Stopped.into()),
                 }
             }
-            Step::Refuse(error) => Err(error),
+            Step::Refuse(refusal) => Err(refusal),
         }
     }
 
     /// Spawns an exchange, so that a caller who hangs up does not take it along.
     fn depart(&self, slot: &Arc<Slot>, wanted: &Wanted, asked: Instant) -> JoinHandle<()> {
-        tokio::spawn(Arc::clone(slot).fly(Arc::clone(&self.entra), wanted.clone(), asked))
+        let slot = Arc::clone(slot);
+        let (entra, exchanges) = (Arc::clone(&self.entra), Arc::clone(&self.exchanges));
+        let wanted = wanted.clone();
+        tokio::spawn(async move { slot.fly(&entra, &exchanges, &wanted, asked).await })
     }
 
     fn slot(&self, wanted: &Wanted) -> Arc<Slot> {
@@ -151,7 +145,9 @@ impl Cache {
         if slots.len() >= CAPACITY {
             let soonest = slots
                 .iter()
-                .min_by_key(|(_, slot)| slot.known().token.as_ref().map(|token| token.expires_on))
+                .min_by_key(|(_, slot)| {
+                    slot.known().held.as_ref().map(|held| held.token.expires_on)
+                })
                 .map(|(wanted, _)| wanted.clone());
             if let Some(soonest) = soonest {
                 slots.remove(&soonest);
@@ -169,82 +165,114 @@ impl Slot {
     }
 
     /// One exchange, unless another that ended after `asked` has done the work.
-    async fn fly(self: Arc<Self>, entra: Arc<Entra>, wanted: Wanted, asked: Instant) {
+    async fn fly(&self, entra: &Entra, exchanges: &Semaphore, wanted: &Wanted, asked: Instant) {
         let _flight = self.flight.lock().await;
         if self.known().landed.is_some_and(|landed| landed >= asked) {
             return;
         }
-        let outcome = entra.exchange(&wanted).await;
-        self.known().land(&wanted, outcome, Instant::now());
+        let outcome = match exchanges.try_acquire() {
+            Ok(_permit) => entra.exchange(wanted).await,
+            Err(_) => Err(TokenError::Crowded),
+        };
+        self.known().land(wanted, outcome, Instant::now());
     }
 }
 
 impl Known {
-    /// `now` in Unix seconds, as tokens expire by the calendar; `tick` for what waits on us.
-    fn step(&self, now: u64, tick: Instant, bypass: bool) -> Step {
-        let since_failure = match (&self.failure, self.landed) {
-            (Some(error), Some(landed)) => Some((error, tick.saturating_duration_since(landed))),
-            _ => None,
-        };
-        let token = self
-            .token
-            .as_ref()
-            .map(|token| (Arc::clone(token), freshness(token, now)));
-        let resting = since_failure
-            .is_some_and(|(error, age)| age < asked_to_wait(error).unwrap_or(REFRESH_PAUSE));
-        match token {
-            Some((token, Freshness::Fresh)) if !bypass => Step::Serve(token),
-            Some((token, Freshness::Refresh | Freshness::Stale)) if !bypass && resting => {
-                Step::Serve(token)
+    /// `now` in Unix seconds, as tokens expire by the calendar; `tick` for what waits on us, and because a clock may be
+    /// set back.
+    fn step(&self, now: u64, tick: Instant, pause: Duration, bypass: bool) -> Step {
+        let age = self
+            .landed
+            .map(|landed| tick.saturating_duration_since(landed));
+        let within = |limit: Duration| age.is_some_and(|age| age < limit);
+        if let Some(held) = &self.held {
+            let token = Arc::clone(&held.token);
+            let wait = self.failure.as_deref().and_then(asked_to_wait);
+            let half_life = Duration::from_secs((token.expires_on - token.obtained_on) / 2);
+            let resting = within(wait.unwrap_or(pause.min(half_life)));
+            match token.freshness(held.now(now, tick)) {
+                Freshness::Expired => {}
+                _ if bypass && self.failure.is_none() && within(NEW.min(half_life)) => {
+                    return Step::Serve(token);
+                }
+                _ if bypass => {}
+                Freshness::Fresh => return Step::Serve(token),
+                Freshness::Refresh | Freshness::Stale if resting => return Step::Serve(token),
+                Freshness::Refresh => return Step::ServeAndRefresh(token),
+                Freshness::Stale => return Step::ExchangeOr(token),
             }
-            Some((token, Freshness::Refresh)) if !bypass => Step::ServeAndRefresh(token),
-            Some((token, Freshness::Stale)) if !bypass => Step::ExchangeOr(token),
-            _ => match since_failure {
-                Some((error, age)) if age < kept(error) => Step::Refuse(Arc::clone(error)),
-                _ => Step::Exchange,
-            },
+        }
+        match &self.failure {
+            Some(error) if within(kept(error)) => Step::Refuse(NoToken::after(error, age)),
+            _ => Step::Exchange,
         }
     }
 
-    fn outcome(&self) -> Result<Arc<Token>, Arc<TokenError>> {
-        match (&self.failure, &self.token) {
-            (None, Some(token)) => Ok(Arc::clone(token)),
-            (Some(error), _) => Err(Arc::clone(error)),
-            (None, None) => Err(Arc::new(TokenError::Stopped)),
+    fn outcome(&self) -> Result<Arc<Token>, NoToken> {
+        match (&self.failure, &self.held) {
+            (None, Some(held)) => Ok(Arc::clone(&held.token)),
+            (Some(error), _) => Err(NoToken::after(error, None)),
+            (None, None) => Err(TokenError::Stopped.into()),
         }
     }
 
     /// Takes an exchange's outcome in, and says so if it changes how things stand.
     fn land(&mut self, wanted: &Wanted, outcome: Result<Token, TokenError>, tick: Instant) {
-        let Wanted {
-            client_id,
-            resource,
-            ..
-        } = wanted;
+        // As text, which the log escapes.
+        let (client_id, resource) = (&*wanted.client_id, &*wanted.resource);
         let failed_before = self.failure.is_some();
         self.landed = Some(tick);
         match outcome {
             Ok(token) => {
                 let expires_on = token.expires_on;
                 if failed_before {
-                    info!(%client_id, resource, expires_on, "token obtained again");
-                } else if self.token.is_none() {
-                    info!(%client_id, resource, expires_on, "token obtained");
+                    info!(client_id, resource, expires_on, "token obtained again");
+                } else if self.held.is_none() {
+                    info!(client_id, resource, expires_on, "token obtained");
                 } else {
-                    debug!(%client_id, resource, expires_on, "token refreshed");
+                    debug!(client_id, resource, expires_on, "token refreshed");
                 }
-                self.token = Some(Arc::new(token));
+                self.held = Some(Held {
+                    token: Arc::new(token),
+                    since: tick,
+                });
                 self.failure = None;
             }
             Err(error) => {
                 if failed_before {
-                    debug!(%client_id, resource, %error, "still no token");
+                    debug!(client_id, resource, %error, "still no token");
                 } else {
-                    warn!(%client_id, resource, %error, "no token");
+                    warn!(client_id, resource, %error, "no token");
                 }
                 self.failure = Some(Arc::new(error));
             }
         }
+    }
+}
+
+impl Held {
+    /// The time, but not before what it must be by the token's age.
+    fn now(&self, now: u64, tick: Instant) -> u64 {
+        let age = tick.saturating_duration_since(self.since).as_secs();
+        now.max(self.token.obtained_on.saturating_add(age))
+    }
+}
+
+impl NoToken {
+    /// A failure that is `age` old.
+    fn after(error: &Arc<TokenError>, age: Option<Duration>) -> Self {
+        let age = age.unwrap_or_default();
+        Self {
+            error: Arc::clone(error),
+            wait: asked_to_wait(error).map(|wait| wait.saturating_sub(age)),
+        }
+    }
+}
+
+impl From<TokenError> for NoToken {
+    fn from(error: TokenError) -> Self {
+        Self::after(&Arc::new(error), None)
     }
 }
 
@@ -274,7 +302,7 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{CAPACITY, Cache, Freshness, Known, Step, freshness};
+    use super::{CAPACITY, Cache, Held, Known, REFRESH_PAUSE, Step};
     use crate::azure::token::{Entra, Token, Wanted};
     use crate::azure::token_error::TokenError;
 
@@ -287,6 +315,11 @@ mod tests {
             refresh_on: 2800,
             expires_on: EXPIRED,
         }
+    }
+
+    fn held(since: Instant) -> Held {
+        let token = Arc::new(token());
+        Held { token, since }
     }
 
     fn failure(status: u16, retry_after: Option<u64>) -> TokenError {
@@ -306,21 +339,6 @@ mod tests {
     }
 
     #[test]
-    fn ages() {
-        for (now, expected) in [
-            (0, Freshness::Fresh),
-            (2799, Freshness::Fresh),
-            (2800, Freshness::Refresh),
-            (4299, Freshness::Refresh),
-            (4300, Freshness::Stale),
-            (4599, Freshness::Stale),
-            (4600, Freshness::Expired),
-        ] {
-            assert_eq!(freshness(&token(), now), expected, "{now}");
-        }
-    }
-
-    #[test]
     fn steps() {
         let (permanent, transient) = (|| failure(400, None), || failure(503, None));
         let (told, throttled) = (|| failure(503, Some(30)), || failure(429, Some(3600)));
@@ -332,12 +350,39 @@ mod tests {
                 "fresh, but a new one is asked for",
                 true,
                 None,
-                0,
+                2,
                 1000,
                 true,
                 "exchange",
             ),
-            ("half its life", true, None, 0, 2800, false, "refresh"),
+            (
+                "new, and a new one is asked for",
+                true,
+                None,
+                1,
+                1000,
+                true,
+                "serve",
+            ),
+            ("half its life", true, None, 10, 2800, false, "refresh"),
+            (
+                "half its life from the start",
+                true,
+                None,
+                9,
+                2800,
+                false,
+                "serve",
+            ),
+            (
+                "at its end by its age, the clock set back",
+                true,
+                None,
+                3600,
+                0,
+                false,
+                "exchange",
+            ),
             (
                 "half its life, outage just seen",
                 true,
@@ -369,10 +414,19 @@ mod tests {
                 "near its end",
                 true,
                 None,
-                0,
+                10,
                 4300,
                 false,
                 "exchange, else serve",
+            ),
+            (
+                "near its end from the start",
+                true,
+                None,
+                9,
+                4300,
+                false,
+                "serve",
             ),
             (
                 "near its end, outage just seen",
@@ -469,11 +523,12 @@ mod tests {
         let tick = Instant::now();
         for (name, has_token, failure, age, now, bypass, expected) in table {
             let known = Known {
-                token: has_token.then(|| Arc::new(token())),
+                held: has_token.then(|| held(tick)),
                 failure: failure.map(Arc::new),
                 landed: Some(tick),
             };
-            let step = match known.step(now, tick + Duration::from_secs(age), bypass) {
+            let step = match known.step(now, tick + Duration::from_secs(age), REFRESH_PAUSE, bypass)
+            {
                 Step::Serve(_) => "serve",
                 Step::ServeAndRefresh(_) => "refresh",
                 Step::ExchangeOr(_) => "exchange, else serve",
@@ -481,6 +536,27 @@ mod tests {
                 Step::Refuse(_) => "refuse",
             };
             assert_eq!(step, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_how_long_is_left() {
+        // Retry-After, seconds ago, wait
+        for (asked, ago, wait) in [
+            (None, 3, None),
+            (Some(30), 0, Some(30)),
+            (Some(30), 29, Some(1)),
+            (Some(7200), 10, Some(50)),
+        ] {
+            let tick = Instant::now();
+            let mut known = Known::default();
+            known.land(&wanted("r"), Err(failure(429, asked)), tick);
+            match known.step(0, tick + Duration::from_secs(ago), REFRESH_PAUSE, false) {
+                Step::Refuse(refusal) => {
+                    assert_eq!(refusal.wait, wait.map(Duration::from_secs), "{asked:?}");
+                }
+                step => panic!("{step:?}"),
+            }
         }
     }
 
@@ -494,7 +570,7 @@ mod tests {
         known.land(&wanted, Err(failure(503, None)), tick);
         assert!(known.outcome().is_err());
         assert!(
-            known.token.is_some(),
+            known.held.is_some(),
             "a failure does not take the token away"
         );
         known.land(&wanted, Ok(token()), tick);

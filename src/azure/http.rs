@@ -97,18 +97,6 @@ fn system_roots(bundles: &[&str]) -> Result<Vec<Certificate>, Error> {
         .collect()
 }
 
-/// An error with its causes: the outermost of an HTTP client rarely says what happened.
-#[must_use]
-pub fn reason(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;

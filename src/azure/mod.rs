@@ -1,9 +1,9 @@
 //! The only room that speaks to Azure.
 
 pub mod aadsts;
+pub mod address;
 pub mod arm;
 pub mod assertion;
-pub mod authority;
 pub mod cache;
 pub mod http;
 pub mod sign_in;

@@ -247,6 +247,11 @@ impl HttpClient for PlainErrors {
                 return Ok(response);
             }
             let (status, headers, body) = response.try_into_raw_response().await?.deconstruct();
+            if status.is_server_error() {
+                // The crate goes on for up to half a minute without a word.
+                let server = request.url().origin().ascii_serialization();
+                tracing::warn!("sign-in: {server} answered {status}");
+            }
             let body = without_escapes(&body).unwrap_or_else(|| body.to_vec());
             Ok(AsyncRawResponse::from_bytes(status, headers, body))
         })

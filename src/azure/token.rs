@@ -8,14 +8,15 @@ use http::HeaderMap;
 use http::header::RETRY_AFTER;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::azure::aadsts::Class;
+use crate::azure::address::Address;
 use crate::azure::assertion;
-use crate::azure::authority::Authority;
-use crate::azure::http::reason;
-use crate::azure::token_error::{TokenError, denied};
+use crate::azure::token_error::{TokenError, denied, unavailable};
+use crate::reason::reason;
 
 /// How long one request to Entra may take.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(10);
@@ -28,6 +29,13 @@ const ATTEMPT_LIMIT: Duration = Duration::from_secs(10);
 /// two seconds, and its end is a plain 400 that names the cause, not a 503 that looks like an outage. A credential
 /// that appears later is found by the next request, as permanent answers are kept for 5 s at most.
 pub const SETTLING_WINDOW: Duration = Duration::from_millis(1200);
+
+/// How long before its end a token is no longer handed out without trying for a new one; seconds.
+const MARGIN: u64 = 300;
+/// How long a reply of Entra may be, in bytes.
+const LONGEST_REPLY: usize = 1 << 20;
+/// The longest life a token may claim: a year, in seconds. Entra's live a day or so.
+const LONGEST_LIFE: u64 = 365 * 86400;
 
 /// Which token is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -53,13 +61,26 @@ pub struct Token {
     pub expires_on: u64,
 }
 
+/// How far a token is on its way to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// To be served.
+    Fresh,
+    /// To be served, and a new one fetched meanwhile.
+    Refresh,
+    /// Within 5 minutes of its end: to be served only if there is no new one.
+    Stale,
+    /// Worthless.
+    Expired,
+}
+
 /// Where and by which assertion tokens are exchanged.
 #[derive(Debug)]
 pub struct Entra {
     /// The client, as `azure::http::client` makes it.
     pub http: reqwest::Client,
     /// Entra's address.
-    pub authority: Authority,
+    pub authority: Address,
     /// The file of the projected token; read at each exchange, as kubelet replaces it.
     pub token_file: PathBuf,
     /// How long settling errors are retried; `SETTLING_WINDOW` but for tests.
@@ -75,19 +96,29 @@ struct Form<'a> {
     client_assertion: &'a str,
 }
 
+/// Times are numbers on the v2 endpoint, text on older ones.
 #[derive(Deserialize)]
 struct Granted {
     access_token: String,
-    expires_in: Seconds,
-    refresh_in: Option<Seconds>,
+    expires_in: Value,
+    #[serde(default)]
+    refresh_in: Value,
 }
 
-/// A number on the v2 endpoint, text on older ones.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Seconds {
-    Number(u64),
-    Text(String),
+impl Token {
+    /// How far it is at `now`, in Unix seconds.
+    #[must_use]
+    pub fn freshness(&self, now: u64) -> Freshness {
+        if now >= self.expires_on {
+            Freshness::Expired
+        } else if now + MARGIN >= self.expires_on {
+            Freshness::Stale
+        } else if now >= self.refresh_on {
+            Freshness::Refresh
+        } else {
+            Freshness::Fresh
+        }
+    }
 }
 
 impl Entra {
@@ -101,9 +132,9 @@ impl Entra {
         loop {
             let request = Uuid::new_v4();
             let assertion =
-                assertion::read(&self.token_file).map_err(|source| TokenError::Assertion {
+                assertion::read(&self.token_file).map_err(|cause| TokenError::Assertion {
                     path: self.token_file.display().to_string(),
-                    source,
+                    cause,
                 })?;
             let error = match self.exchange_assertion(wanted, &assertion, request).await {
                 Err(error) if error.class() == Class::Settling => error,
@@ -136,7 +167,10 @@ impl Entra {
         };
         let response = self
             .http
-            .post(self.authority.token_endpoint(&wanted.tenant_id))
+            .post(format!(
+                "{}/{}/oauth2/v2.0/token",
+                self.authority, wanted.tenant_id
+            ))
             .timeout(ATTEMPT_LIMIT)
             .header("accept", "application/json")
             .header("client-request-id", request.to_string())
@@ -153,20 +187,36 @@ impl Entra {
             .map_err(transport)?;
         let status = response.status();
         let retry_after = retry_after(response.headers());
-        let body = response.bytes().await.map_err(transport)?;
+        let body = body(response).await.map_err(transport)?;
+        let authority = self.authority.to_string();
         if status.is_success() {
-            return granted(&body, asked_on).ok_or_else(|| TokenError::Malformed {
-                authority: self.authority.to_string(),
-            });
+            return granted(&body, asked_on).ok_or(TokenError::Malformed { authority });
         }
-        Err(
-            denied(status, &body, retry_after, assertion).unwrap_or_else(|| TokenError::Status {
-                authority: self.authority.to_string(),
+        Err(match denied(status, &body, retry_after, assertion) {
+            Some(error) => error,
+            None if unavailable(&body) => TokenError::Unavailable {
+                authority,
+                retry_after,
+            },
+            None => TokenError::Status {
+                authority,
                 status: status.as_u16(),
                 retry_after,
-            }),
-        )
+            },
+        })
     }
+}
+
+/// The body; nothing of one that is longer than a reply of Entra can be.
+async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > LONGEST_REPLY {
+            return Ok(Vec::new());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
 }
 
 /// Entra's scope for an IMDS resource. Entra takes what stands before the last slash as audience, so a slash at the
@@ -195,17 +245,18 @@ fn pause(attempt: u32, jitter: u8) -> Duration {
 
 fn granted(body: &[u8], asked_on: u64) -> Option<Token> {
     let granted: Granted = serde_json::from_slice(body).ok()?;
-    let expires_in = granted.expires_in.number()?;
-    let refresh_in = granted
-        .refresh_in
-        .and_then(Seconds::number)
+    let expires_in = seconds(&granted.expires_in)?;
+    if granted.access_token.is_empty() || !(1..=LONGEST_LIFE).contains(&expires_in) {
+        return None;
+    }
+    let refresh_in = seconds(&granted.refresh_in)
         .filter(|seconds| *seconds < expires_in)
         .unwrap_or(expires_in / 2);
     Some(Token {
         secret: granted.access_token.into(),
         obtained_on: asked_on,
-        refresh_on: asked_on + refresh_in,
-        expires_on: asked_on.checked_add(expires_in)?,
+        refresh_on: asked_on.saturating_add(refresh_in),
+        expires_on: asked_on.saturating_add(expires_in),
     })
 }
 
@@ -213,13 +264,13 @@ fn retry_after(headers: &HeaderMap) -> Option<u64> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
 }
 
-impl Seconds {
-    fn number(self) -> Option<u64> {
-        match self {
-            Self::Number(seconds) => Some(seconds),
-            Self::Text(text) => text.parse().ok(),
-        }
-    }
+/// Whole seconds of a number or text; a fraction is left out.
+fn seconds(value: &Value) -> Option<u64> {
+    let text = value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned);
+    let whole = text.split_once('.').map_or(&*text, |(whole, _)| whole);
+    whole.parse().ok()
 }
 
 #[cfg(test)]
@@ -228,7 +279,7 @@ mod tests {
 
     use secrecy::ExposeSecret;
 
-    use super::{granted, pause, scope};
+    use super::{Freshness, granted, pause, scope};
 
     #[test]
     fn scopes() {
@@ -274,6 +325,24 @@ mod tests {
                 r#"{"access_token":"t","expires_in":3600,"refresh_in":7200}"#,
                 Some((2800, 4600)),
             ),
+            (
+                "fractions",
+                r#"{"access_token":"t","expires_in":3600.0,"refresh_in":600.5}"#,
+                Some((1600, 4600)),
+            ),
+            (
+                "a refresh that is no number",
+                r#"{"access_token":"t","expires_in":3600,"refresh_in":"soon"}"#,
+                Some((2800, 4600)),
+            ),
+            (
+                "a life without end",
+                r#"{"access_token":"t","expires_in":18446744073709551615,"refresh_in":18446744073709551614}"#,
+                None,
+            ),
+            ("dead", r#"{"access_token":"t","expires_in":0}"#, None),
+            ("empty", r#"{"access_token":"","expires_in":3600}"#, None),
+            ("negative", r#"{"access_token":"t","expires_in":-1}"#, None),
             ("no token", r#"{"expires_in":3600}"#, None),
             ("no end", r#"{"access_token":"t"}"#, None),
             ("no JSON", "<html>", None),
@@ -288,6 +357,22 @@ mod tests {
                 assert_eq!(token.secret.expose_secret(), "t", "{name}");
                 assert!(!format!("{token:?}").contains("\"t\""), "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn ages() {
+        let token = granted(br#"{"access_token":"t","expires_in":3600}"#, 1000).unwrap();
+        for (now, expected) in [
+            (0, Freshness::Fresh),
+            (2799, Freshness::Fresh),
+            (2800, Freshness::Refresh),
+            (4299, Freshness::Refresh),
+            (4300, Freshness::Stale),
+            (4599, Freshness::Stale),
+            (4600, Freshness::Expired),
+        ] {
+            assert_eq!(token.freshness(now), expected, "{now}");
         }
     }
 

@@ -3,20 +3,21 @@
 use http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::azure::aadsts::{self, Class};
-use crate::azure::assertion::{self, Claims};
+use crate::azure::assertion::{self, BadAssertion, Claims};
 
 /// No token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The assertion can't be read.
-    #[error("AZURE_FEDERATED_TOKEN_FILE {path}: {source}; is the token volume mounted there?")]
+    #[error("AZURE_FEDERATED_TOKEN_FILE {path}: {cause}")]
     Assertion {
         /// The file.
         path: String,
         /// Why.
-        source: std::io::Error,
+        cause: BadAssertion,
     },
     /// Entra says no, with a code.
     #[error("AADSTS{code}: {} {}Entra: {description}", aadsts::fault(*code).sentence, presented(claims.as_ref()))]
@@ -46,6 +47,16 @@ pub enum TokenError {
         /// Seconds to wait, as asked by the other side.
         retry_after: Option<u64>,
     },
+    /// Entra is in trouble, and has no code for it.
+    #[error(
+        "{authority} answered temporarily_unavailable. It passes; the request may be repeated."
+    )]
+    Unavailable {
+        /// Who was asked.
+        authority: String,
+        /// Seconds to wait, as asked by the other side.
+        retry_after: Option<u64>,
+    },
     /// Success without a token that can be read.
     #[error("{authority} answered success, but no token could be read from it")]
     Malformed {
@@ -60,6 +71,9 @@ pub enum TokenError {
         /// What failed, from the outside to the root.
         reason: String,
     },
+    /// So many exchanges are under way that this one was not begun.
+    #[error("too many different tokens are being asked for at once; the request may be repeated")]
+    Crowded,
     /// The exchange was stopped before its end.
     #[error("the exchange was stopped")]
     Stopped,
@@ -67,9 +81,10 @@ pub enum TokenError {
 
 #[derive(Deserialize)]
 struct Denied {
+    error: Option<String>,
     error_description: Option<String>,
     #[serde(default)]
-    error_codes: Vec<u32>,
+    error_codes: Value,
     correlation_id: Option<String>,
 }
 
@@ -83,6 +98,8 @@ impl TokenError {
             Self::Status { status: 429, .. } => Class::Throttled,
             Self::Status { status, .. } if *status < 500 && *status != 408 => Class::Permanent,
             Self::Status { .. }
+            | Self::Unavailable { .. }
+            | Self::Crowded
             | Self::Malformed { .. }
             | Self::Transport { .. }
             | Self::Stopped => Class::Transient,
@@ -93,7 +110,9 @@ impl TokenError {
     #[must_use]
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::Refused { retry_after, .. } | Self::Status { retry_after, .. } => *retry_after,
+            Self::Refused { retry_after, .. }
+            | Self::Status { retry_after, .. }
+            | Self::Unavailable { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
@@ -117,11 +136,7 @@ pub(crate) fn denied(
 ) -> Option<TokenError> {
     let denied: Denied = serde_json::from_slice(body).ok()?;
     let description = denied.error_description.unwrap_or_default();
-    let code = denied
-        .error_codes
-        .first()
-        .copied()
-        .or_else(|| code(&description))?;
+    let code = listed(&denied.error_codes).or_else(|| code(&description))?;
     let fault = aadsts::fault(code);
     Some(TokenError::Refused {
         code,
@@ -141,6 +156,20 @@ pub(crate) fn denied(
         correlation_id: denied.correlation_id,
         retry_after,
     })
+}
+
+/// Whether the body says that Entra is in trouble, as OAuth words it.
+pub(crate) fn unavailable(body: &[u8]) -> bool {
+    serde_json::from_slice::<Denied>(body)
+        .is_ok_and(|denied| denied.error.as_deref() == Some("temporarily_unavailable"))
+}
+
+/// The first code of the list, which gateways in between may have made text of.
+fn listed(codes: &Value) -> Option<u32> {
+    match codes.get(0)? {
+        Value::String(text) => text.parse().ok(),
+        number => u32::try_from(number.as_u64()?).ok(),
+    }
 }
 
 /// The code at the start of Entra's description, `AADSTS70021: ...`.

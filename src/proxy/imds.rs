@@ -13,6 +13,11 @@ use crate::proxy::path::{self, Place};
 use crate::proxy::refusal::Refusal;
 use crate::proxy::resource_ids::ResourceIds;
 
+/// How long a client id may be, in bytes; a GUID has 36.
+const LONGEST_CLIENT_ID: usize = 128;
+/// How long a resource may be, in bytes. Each is kept and logged.
+const LONGEST_RESOURCE: usize = 2048;
+
 /// Whom the proxy serves.
 #[derive(Debug)]
 pub struct Rules {
@@ -136,7 +141,14 @@ fn token_request(query: &str, rules: &Rules) -> Result<TokenRequest, Refusal> {
                 value: value.into_owned(),
             })?,
     };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    if client_id.len() > LONGEST_CLIENT_ID || !client_id.bytes().all(plain) {
+        return Err(Refusal::ClientId);
+    }
     let resource = parameters.resource.ok_or(Refusal::NoResource)?.into_owned();
+    if resource.len() > LONGEST_RESOURCE {
+        return Err(Refusal::LongResource);
+    }
     Ok(TokenRequest {
         wanted: Wanted {
             tenant_id: Arc::clone(&rules.tenant_id),
@@ -147,15 +159,20 @@ fn token_request(query: &str, rules: &Rules) -> Result<TokenRequest, Refusal> {
     })
 }
 
-/// Empty parameters count as absent; names have no case, so that a misspelt selector is not passed over.
+/// Empty parameters count as absent, but for the ids that the map resolves: an unset variable in one of those must not
+/// become the default identity. Names have no case, so that a misspelt selector is not passed over.
 fn parameters(query: &str) -> Result<Parameters<'_>, Refusal> {
     let mut found = Parameters::default();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        if value.is_empty() {
-            continue;
-        }
         let name = name.to_ascii_lowercase();
-        if let Some(selector) = selector(&name) {
+        let selector = selector(&name);
+        if value.is_empty() {
+            match selector {
+                Some(Selector::Mapped(name)) => return Err(Refusal::EmptyId(name)),
+                _ => continue,
+            }
+        }
+        if let Some(selector) = selector {
             found.name_identity(selector, value)?;
             continue;
         }
@@ -492,6 +509,16 @@ mod tests {
                 "resource=r&token_sha256_to_refresh=00&xms_cc=cp1",
                 token("default", "r", true),
             ),
+            (
+                "resource=r&mi_res_id=",
+                refuse(Refusal::EmptyId("mi_res_id")),
+            ),
+            (
+                "resource=r&object_id=&client_id=c",
+                refuse(Refusal::EmptyId("object_id")),
+            ),
+            ("resource=r&client_id=a%0ab", refuse(Refusal::ClientId)),
+            ("resource=r&client_id=a/../b", refuse(Refusal::ClientId)),
             ("resource=r&object_id=other", unknown("object_id", "other")),
             (
                 "resource=r&mi_res_id=/other",
@@ -528,6 +555,23 @@ mod tests {
                 expected,
                 "{query}"
             );
+        }
+        let limits = [
+            ("client_id", 128, Refusal::ClientId),
+            ("resource", 2048, Refusal::LongResource),
+        ];
+        for (parameter, limit, refusal) in limits {
+            let rest = if parameter == "resource" {
+                ""
+            } else {
+                "&resource=r"
+            };
+            let asked = |length: usize| {
+                let target = format!("{TOKEN}?{parameter}={}{rest}", "a".repeat(length));
+                routed(&Method::GET, &target, METADATA, Some("default"))
+            };
+            assert!(matches!(asked(limit), Route::Token(_)), "{parameter}");
+            assert_eq!(asked(limit + 1), Route::Refuse(refusal), "{parameter}");
         }
         // The reference checks the identity first.
         assert_eq!(

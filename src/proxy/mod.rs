@@ -4,19 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use clap::{Args as ClapArgs, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
-use url::Url;
 
 use crate::azure;
-use crate::azure::authority::BadAuthority;
+use crate::azure::address::{self, BadAddress};
 use crate::azure::cache::Cache;
 use crate::azure::token::{Entra, SETTLING_WINDOW};
 use crate::cloud::Cloud;
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use crate::names;
 use crate::proxy::imds::Rules;
 use crate::proxy::passthrough::Passthrough;
@@ -41,7 +40,7 @@ pub struct Args {
     /// Port to listen on, at 127.0.0.1 and [::1]
     #[arg(long, env = "PROXY_PORT", default_value_t = names::DEFAULT_PROXY_PORT)]
     pub port: u16,
-    /// Whether requests other than for tokens are handed to the node's instance metadata service
+    /// What happens to requests that are not for tokens
     #[arg(long, env = "IMDS_PASSTHROUGH", value_enum, default_value_t = ImdsPassthrough::Allow)]
     pub imds_passthrough: ImdsPassthrough,
     /// Address of the node's instance metadata service
@@ -73,10 +72,10 @@ pub struct Args {
     pub resource_ids: Option<String>,
 }
 
-/// Whether the node's IMDS may be reached.
+/// What happens to requests that are not for tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ImdsPassthrough {
-    /// They are
+    /// They are handed to the node's instance metadata service
     Allow,
     /// They are answered with 404
     Deny,
@@ -92,11 +91,13 @@ pub enum Error {
     )]
     NoTenant,
     /// The tenant can't stand in a URL.
-    #[error("--tenant-id (AZURE_TENANT_ID) {0:?}: a GUID or a domain name is expected")]
+    #[error(
+        "--tenant-id (AZURE_TENANT_ID) {0:?}: the GUID or a domain name of one tenant is expected"
+    )]
     Tenant(String),
     /// Entra's address.
-    #[error("--authority-host (AZURE_AUTHORITY_HOST): {0}")]
-    Authority(#[from] BadAuthority),
+    #[error("--authority-host (AZURE_AUTHORITY_HOST) {0}")]
+    Authority(#[from] BadAddress),
     /// The node's address.
     #[error(
         "--imds-url (IMDS_URL) {0:?}: an address as in {example} is expected", example = names::IMDS_URL
@@ -106,40 +107,62 @@ pub enum Error {
     #[error("--resource-ids ({variable}): {0}", variable = names::PROXY_RESOURCE_IDS)]
     ResourceIds(#[from] BadResourceIds),
     /// The client for Entra.
-    #[error("{0}")]
+    #[error(transparent)]
     EntraClient(#[from] azure::http::Error),
     /// The client for the node.
     #[error("HTTP client: {0}")]
     NodeClient(#[from] reqwest::Error),
 }
 
+impl Error {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::EntraClient(_) | Self::NodeClient(_) => Exit::Failed,
+            _ => Exit::Usage,
+        }
+    }
+}
+
 /// Runs the command until `shutdown`.
 ///
 /// # Errors
 /// When it can't start, or a listener fails.
-pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<Exit> {
+pub async fn run(args: Args, shutdown: CancellationToken) -> Result<Exit, Failure> {
     if args.wait {
-        return tokio::select! {
-            ready = wait::ready(args.port, WAIT_LIMIT) => if ready {
-                Ok(Exit::Done)
-            } else {
-                bail!("no proxy was ready on 127.0.0.1:{} within {} s", args.port, WAIT_LIMIT.as_secs())
-            },
-            () = shutdown.cancelled() => bail!("stopped before a proxy was ready on 127.0.0.1:{}", args.port),
-        };
+        return Ok(wait(args.port, shutdown).await?);
     }
-    let proxy = args.proxy(SETTLING_WINDOW)?;
+    let proxy = args.proxy(SETTLING_WINDOW).map_err(|error| Failure {
+        exit: error.exit(),
+        error: error.into(),
+    })?;
+    let Rules {
+        client_id,
+        tenant_id,
+        ..
+    } = &proxy.rules;
+    let (client_id, tenant_id) = (client_id.clone(), Arc::clone(tenant_id));
     let bound = proxy.bind(args.port).await?;
     info!(
         addresses = ?bound.addresses(),
-        client_id = args.client_id.as_deref().unwrap_or("as requested"),
-        tenant_id = args.tenant_id.as_deref().unwrap_or_default(),
+        client_id = client_id.as_deref().unwrap_or("as requested"),
+        tenant_id = &*tenant_id,
         authority = args.authority_host,
         passthrough = args.imds_passthrough == ImdsPassthrough::Allow,
         "proxy serves"
     );
     bound.run(shutdown).await?;
     Ok(Exit::Done)
+}
+
+async fn wait(port: u16, shutdown: CancellationToken) -> anyhow::Result<Exit> {
+    let limit = WAIT_LIMIT.as_secs();
+    tokio::select! {
+        ready = wait::ready(port, WAIT_LIMIT) => {
+            ensure!(ready, "no proxy was ready on 127.0.0.1:{port} within {limit} s");
+            Ok(Exit::Done)
+        }
+        () = shutdown.cancelled() => bail!("stopped before a proxy was ready on 127.0.0.1:{port}"),
+    }
 }
 
 impl Args {
@@ -149,7 +172,7 @@ impl Args {
     /// When an argument can't be used.
     pub fn proxy(&self, settling_window: Duration) -> Result<Proxy, Error> {
         let passthrough = match self.imds_passthrough {
-            ImdsPassthrough::Allow => Some(Passthrough::new(imds_address(&self.imds_url)?)?),
+            ImdsPassthrough::Allow => Some(Passthrough::new(&imds_address(&self.imds_url)?)?),
             ImdsPassthrough::Deny => None,
         };
         Ok(Proxy {
@@ -166,8 +189,7 @@ impl Args {
 
     fn rules(&self) -> Result<Rules, Error> {
         let tenant_id = present(self.tenant_id.as_deref()).ok_or(Error::NoTenant)?;
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-        if !tenant_id.bytes().all(plain) {
+        if !is_tenant(tenant_id) {
             return Err(Error::Tenant(tenant_id.to_owned()));
         }
         let resource_ids = match present(self.resource_ids.as_deref()) {
@@ -193,14 +215,21 @@ impl Args {
     }
 }
 
-/// An empty variable counts as none, as Kubernetes has no other way to unset one.
 fn present(value: Option<&str>) -> Option<&str> {
     value.map(str::trim).filter(|value| !value.is_empty())
 }
 
-fn imds_address(text: &str) -> Result<&str, Error> {
-    match Url::parse(text) {
-        Ok(url) if url.scheme() == "http" && url.path() == "/" && url.query().is_none() => Ok(text),
-        _ => Err(Error::ImdsUrl(text.to_owned())),
+/// Whether `text` can stand for a tenant in Entra's path, and for one tenant only.
+fn is_tenant(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let label = |label: &str| !label.is_empty() && label.bytes().all(plain);
+    let lower = text.to_ascii_lowercase();
+    text.split('.').all(label) && !["common", "consumers", "organizations"].contains(&&*lower)
+}
+
+fn imds_address(text: &str) -> Result<String, Error> {
+    match address::plain(text) {
+        Ok(url) if url.scheme() == "http" && url.path() == "/" => Ok(url.to_string()),
+        _ => Err(Error::ImdsUrl(address::shown(text))),
     }
 }

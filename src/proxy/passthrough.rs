@@ -12,9 +12,9 @@ use http::header::{
 use http::{HeaderMap, HeaderValue};
 use tracing::debug;
 
-use crate::azure::http::reason;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::{path, reply};
+use crate::reason::reason;
 
 /// Marks what the proxy forwards, so that it knows its own request should the redirect bring it back.
 const MARK: HeaderName = HeaderName::from_static("x-identity-injector-forwarded");

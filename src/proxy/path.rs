@@ -171,6 +171,35 @@ mod tests {
         }
     }
 
+    /// The path as the most forgiving server would read it.
+    fn read_leniently(path: &str) -> String {
+        let mut path = path.to_ascii_lowercase();
+        let escapes = [
+            ("%25", "%"),
+            ("%2f", "/"),
+            ("%5c", "/"),
+            ("%3b", ";"),
+            ("%2e", "."),
+            ("%00", ""),
+            ("\\", "/"),
+            ("+", ""),
+            (":", ""),
+        ];
+        for (escape, meaning) in escapes {
+            path = path.replace(escape, meaning);
+        }
+        let mut segments = Vec::new();
+        for segment in path.split('/') {
+            let (segment, _) = segment.split_once(';').unwrap_or((segment, ""));
+            match segment {
+                ".." => drop(segments.pop()),
+                _ => segments.push(segment.trim_matches('.')),
+            }
+        }
+        segments.retain(|segment| !segment.is_empty());
+        segments.join("/")
+    }
+
     #[test]
     fn no_decoration_reaches_the_node_by_another_name() {
         let inserts = [
@@ -183,8 +212,10 @@ mod tests {
                 let (head, tail) = token.split_at(at);
                 let path = format!("{head}{insert}{tail}");
                 let forwarded = place(&path) == Place::Elsewhere;
-                let says_identity = path.to_ascii_lowercase().contains("metadata/identity");
-                assert!(!(forwarded && says_identity), "{path}");
+                assert!(
+                    !(forwarded && read_leniently(&path).starts_with("metadata/identity")),
+                    "{path}"
+                );
             }
         }
     }

@@ -45,6 +45,14 @@ pub enum Refusal {
     /// Two ways of naming an identity.
     #[error("name the identity by one parameter only, not by both {0} and {1}")]
     SeveralIdentities(&'static str, &'static str),
+    /// An id without a value, as an unset variable gives it.
+    #[error("the {0} parameter is empty; leave it out to ask for the default identity")]
+    EmptyId(&'static str),
+    /// Nothing that can be a client id.
+    #[error(
+        "the client id must be at most 128 letters, digits, hyphens, full stops and underscores"
+    )]
+    ClientId,
     /// A resource id or object id without a client id.
     #[error(
         "Identity not found: no client id is known for {parameter} {value:?}; ask by client_id, or add it to the \
@@ -63,6 +71,9 @@ pub enum Refusal {
     /// No resource.
     #[error("The resource parameter is required.")]
     NoResource,
+    /// A resource that none can be.
+    #[error("the resource parameter must be at most 2048 bytes long")]
+    LongResource,
     /// An api-version that is no date.
     #[error("api-version {0:?} is no version; one is written as 2018-02-01")]
     ApiVersion(String),

@@ -9,8 +9,8 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::azure::aadsts::Class;
+use crate::azure::cache::NoToken;
 use crate::azure::token::{Token, Wanted};
-use crate::azure::token_error::TokenError;
 use crate::proxy::refusal::Refusal;
 
 /// Seconds after which a caller may come again when Entra names none.
@@ -95,7 +95,8 @@ pub fn refused(refusal: &Refusal) -> Response {
 
 /// No token. What stays is a 400, which no SDK repeats; what passes is a 503 or 429 with Retry-After, which all do.
 #[must_use]
-pub fn no_token(error: &TokenError) -> Response {
+pub fn no_token(refusal: &NoToken) -> Response {
+    let NoToken { error, wait: asked } = refusal;
     let (status, name, wait) = match error.class() {
         Class::Permanent | Class::Settling => (StatusCode::BAD_REQUEST, "invalid_request", None),
         Class::Resource => (StatusCode::BAD_REQUEST, "invalid_resource", None),
@@ -112,7 +113,9 @@ pub fn no_token(error: &TokenError) -> Response {
     };
     let mut response = problem(status, name, &error.to_string(), error.correlation_id());
     if let Some(wait) = wait {
-        let wait = error.retry_after().unwrap_or(wait);
+        // Rounded up, as a caller who comes a moment early is sent away again.
+        let asked = asked.map(|asked| asked.as_secs() + u64::from(asked.subsec_nanos() > 0));
+        let wait = asked.unwrap_or(wait).max(1);
         response
             .headers_mut()
             .insert(RETRY_AFTER, HeaderValue::from(wait));
@@ -235,19 +238,20 @@ mod tests {
             (failure(429, Some(9)), 429, "too_many_requests", Some("9")),
         ];
         for (error, status, name, retry_after) in table {
-            let response = no_token(&error);
-            assert_eq!(response.status(), status, "{error}");
+            let text = error.to_string();
+            let response = no_token(&error.into());
+            assert_eq!(response.status(), status, "{text}");
             let header = response.headers().get("retry-after").cloned();
             assert_eq!(
                 header.as_ref().map(|value| value.to_str().unwrap()),
                 retry_after,
-                "{error}"
+                "{text}"
             );
             let problem: serde_json::Value = serde_json::from_str(&body(response)).unwrap();
             assert_eq!(problem["error"], name);
             assert_eq!(problem["statusCode"], status);
-            assert_eq!(problem["error_description"], error.to_string());
-            assert_eq!(problem["message"], error.to_string());
+            assert_eq!(problem["error_description"], text);
+            assert_eq!(problem["message"], text);
             assert_eq!(problem["correlationId"].as_str().unwrap().len(), 36);
         }
     }

@@ -25,7 +25,7 @@ use crate::proxy::reply;
 const DRAIN: Duration = Duration::from_secs(4);
 /// How long a connection may be silent before its next request.
 const SILENCE: Duration = Duration::from_secs(120);
-/// How long a request's head may be, in bytes.
+/// How many bytes of a request's head are buffered; where it falls, one somewhat longer still passes.
 const HEAD: usize = 32 * 1024;
 
 /// Everything the handler works with.
@@ -163,10 +163,15 @@ async fn token(cache: &Cache, asked: TokenRequest) -> Response {
         wanted,
         bypass_cache,
     } = asked;
-    debug!(client_id = %wanted.client_id, resource = wanted.resource, bypass_cache, "token request");
+    debug!(
+        client_id = &*wanted.client_id,
+        resource = wanted.resource,
+        bypass_cache,
+        "token request"
+    );
     match cache.token(&wanted, bypass_cache).await {
         Ok(token) => reply::token(&token, &wanted, unix_seconds(SystemTime::now())),
-        Err(error) => reply::no_token(&error),
+        Err(refusal) => reply::no_token(&refusal),
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-use super::cluster::{self, ClusterError};
+use super::cluster::{Cluster, ClusterError};
 use super::desired::{Desired, ServiceAccountId};
 use super::plan::Plan;
 use super::retry::persist;
@@ -46,7 +46,7 @@ pub async fn apply(
     plan: &Plan,
     desired: &Desired,
     arm: &Client,
-    cluster: &kube::Client,
+    cluster: &Cluster,
 ) -> Result<(), ApplyError> {
     let mut run = Run {
         desired,
@@ -76,7 +76,7 @@ pub async fn apply(
 struct Run<'a> {
     desired: &'a Desired,
     arm: &'a Client,
-    cluster: &'a kube::Client,
+    cluster: &'a Cluster,
     /// The ids of the identities made on the way.
     made: BTreeMap<&'a str, IdentityIds>,
 }
@@ -126,7 +126,7 @@ impl<'a> Run<'a> {
                     .as_ref()
                     .or_else(|| self.made.get(identity.as_str()))
                     .ok_or_else(|| ApplyCause::UnknownIdentity(identity.clone()))?;
-                cluster::annotate(self.cluster, &account, ids).await?;
+                self.cluster.annotate(&account, ids).await?;
                 Ok(None)
             }
         }

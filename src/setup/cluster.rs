@@ -1,18 +1,34 @@
 //! The cluster as setup sees it: its issuer, namespaces, ServiceAccounts.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::{Api, Patch, PatchParams};
 use kube::core::Status;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::desired::ServiceAccountId;
 use super::step::IdentityIds;
+use crate::kubernetes;
 use crate::names::{CLIENT_ID, FIELD_MANAGER, TENANT_ID};
+use crate::reason::reason;
 
 const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
+
+/// How long the API server may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// The cluster's API server.
+#[derive(Clone)]
+pub struct Cluster {
+    /// The way to it.
+    pub client: kube::Client,
+    /// Its address, for messages.
+    pub address: String,
+}
 
 /// The API server did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -29,12 +45,11 @@ pub enum ClusterError {
     },
     /// Someone else holds an annotation with another value; it is not taken from them.
     #[error(
-        "ServiceAccount {account}: {conflicts}; not overwritten: change it there, \
-         or remove the annotation, and run again"
+        "{operation}: {conflicts}; not overwritten: change it there, or remove the annotation, and run again"
     )]
     Conflict {
-        /// The ServiceAccount.
-        account: ServiceAccountId,
+        /// The call.
+        operation: String,
         /// Managers and fields, in the API server's words.
         conflicts: String,
     },
@@ -49,12 +64,14 @@ pub enum ClusterError {
         message: String,
     },
     /// No answer that reads.
-    #[error("{operation}: {source}")]
+    #[error("{operation}: API server {address}: {reason}")]
     NoAnswer {
         /// The call.
         operation: String,
+        /// Who was asked.
+        address: String,
         /// Why.
-        source: Box<kube::Error>,
+        reason: String,
     },
 }
 
@@ -63,89 +80,110 @@ struct Discovery {
     issuer: String,
 }
 
-/// The issuer of the cluster's tokens, byte for byte.
-///
-/// # Errors
-/// When the API server does not tell.
-pub async fn issuer(cluster: &kube::Client) -> Result<String, ClusterError> {
-    let operation = || format!("GET {DISCOVERY_PATH}");
-    let request = http::Request::get(DISCOVERY_PATH)
-        .body(Vec::new())
-        .map_err(kube::Error::HttpError)
-        .map_err(|error| refusal(operation(), error))?;
-    let discovery: Discovery = cluster
-        .request(request)
-        .await
-        .map_err(|error| refusal(operation(), error))?;
-    Ok(discovery.issuer)
-}
+impl Cluster {
+    /// The cluster that `config` leads to.
+    ///
+    /// # Errors
+    /// When no client can be made.
+    pub fn new(config: kube::Config) -> Result<Self, kubernetes::Error> {
+        let address = config.cluster_url.to_string();
+        Ok(Self {
+            address: address.trim_end_matches('/').to_owned(),
+            client: kubernetes::client(config)?,
+        })
+    }
 
-/// Whether there is such a namespace.
-///
-/// # Errors
-/// When the API server does not tell.
-pub async fn has_namespace(cluster: &kube::Client, name: &str) -> Result<bool, ClusterError> {
-    let namespaces: Api<Namespace> = Api::all(cluster.clone());
-    let found = namespaces
-        .get_metadata_opt(name)
-        .await
-        .map_err(|error| refusal(format!("GET Namespace {name}"), error))?;
-    Ok(found.is_some())
-}
+    /// The issuer of the cluster's tokens, byte for byte.
+    ///
+    /// # Errors
+    /// When the API server does not tell.
+    pub async fn issuer(&self) -> Result<String, ClusterError> {
+        let asked = async {
+            let request = http::Request::get(DISCOVERY_PATH)
+                .body(Vec::new())
+                .map_err(kube::Error::HttpError)?;
+            self.client.request(request).await
+        };
+        let discovery: Discovery = self.ask(format!("GET {DISCOVERY_PATH}"), asked).await?;
+        Ok(discovery.issuer)
+    }
 
-/// The annotations of a ServiceAccount, if there is one.
-///
-/// # Errors
-/// When the API server does not tell.
-pub async fn annotations(
-    cluster: &kube::Client,
-    account: &ServiceAccountId,
-) -> Result<Option<BTreeMap<String, String>>, ClusterError> {
-    let accounts: Api<ServiceAccount> = Api::namespaced(cluster.clone(), &account.namespace);
-    let found = accounts
-        .get_metadata_opt(&account.name)
-        .await
-        .map_err(|error| refusal(format!("GET ServiceAccount {account}"), error))?;
-    Ok(found.map(|object| object.metadata.annotations.unwrap_or_default()))
-}
+    /// Whether there is such a namespace.
+    ///
+    /// # Errors
+    /// When the API server does not tell.
+    pub async fn has_namespace(&self, name: &str) -> Result<bool, ClusterError> {
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let asked = namespaces.get_metadata_opt(name);
+        let found = self.ask(format!("GET Namespace {name}"), asked).await?;
+        Ok(found.is_some())
+    }
 
-/// Gives a ServiceAccount the annotations of an identity, by server-side apply: all else on it stays, an absent one is made.
-///
-/// # Errors
-/// When another manager holds the annotations with other values, or the API server refuses.
-pub async fn annotate(
-    cluster: &kube::Client,
-    account: &ServiceAccountId,
-    ids: &IdentityIds,
-) -> Result<(), ClusterError> {
-    let accounts: Api<ServiceAccount> = Api::namespaced(cluster.clone(), &account.namespace);
-    let patch = json!({
-        "apiVersion": "v1",
-        "kind": "ServiceAccount",
-        "metadata": {
-            "name": account.name,
-            "annotations": {CLIENT_ID: ids.client_id, TENANT_ID: ids.tenant_id},
-        },
-    });
-    let applied = accounts
-        .patch(
-            &account.name,
-            &PatchParams::apply(FIELD_MANAGER),
-            &Patch::Apply(patch),
-        )
-        .await;
-    match applied {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 409 => Err(ClusterError::Conflict {
-            account: account.clone(),
-            conflicts: conflicts(&status),
-        }),
-        Err(error) => Err(refusal(format!("PATCH ServiceAccount {account}"), error)),
+    /// The annotations of a ServiceAccount, if there is one.
+    ///
+    /// # Errors
+    /// When the API server does not tell.
+    pub async fn annotations(
+        &self,
+        account: &ServiceAccountId,
+    ) -> Result<Option<BTreeMap<String, String>>, ClusterError> {
+        let accounts = self.service_accounts(account);
+        let asked = accounts.get_metadata_opt(&account.name);
+        let operation = format!("GET ServiceAccount {account}");
+        let found = self.ask(operation, asked).await?;
+        Ok(found.map(|object| object.metadata.annotations.unwrap_or_default()))
+    }
+
+    /// Gives a ServiceAccount the annotations of an identity, by server-side apply: all else on it stays, an absent one
+    /// is made.
+    ///
+    /// # Errors
+    /// When another manager holds the annotations with other values, or the API server refuses.
+    pub async fn annotate(
+        &self,
+        account: &ServiceAccountId,
+        ids: &IdentityIds,
+    ) -> Result<(), ClusterError> {
+        let patch = Patch::Apply(json!({
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {
+                "name": account.name,
+                "annotations": {CLIENT_ID: ids.client_id, TENANT_ID: ids.tenant_id},
+            },
+        }));
+        let accounts = self.service_accounts(account);
+        let how = PatchParams::apply(FIELD_MANAGER);
+        let asked = accounts.patch(&account.name, &how, &patch);
+        let operation = format!("PATCH ServiceAccount {account}");
+        self.ask(operation, asked).await.map(|_| ())
+    }
+
+    fn service_accounts(&self, account: &ServiceAccountId) -> Api<ServiceAccount> {
+        Api::namespaced(self.client.clone(), &account.namespace)
+    }
+
+    async fn ask<T>(
+        &self,
+        operation: String,
+        asked: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, ClusterError> {
+        let reason = match timeout(ANSWER_LIMIT, asked).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(kube::Error::Api(status))) => return Err(refusal(operation, *status)),
+            Ok(Err(error)) => reason(&error),
+            Err(_) => format!("no answer within {} s", ANSWER_LIMIT.as_secs()),
+        };
+        Err(ClusterError::NoAnswer {
+            operation,
+            address: self.address.clone(),
+            reason,
+        })
     }
 }
 
 // The causes read `conflict with "MANAGER" using v1`; the message alone names no field of each.
-fn conflicts(status: &Status) -> String {
+fn conflicts(status: Status) -> String {
     let causes = status
         .details
         .iter()
@@ -153,26 +191,26 @@ fn conflicts(status: &Status) -> String {
         .map(|cause| format!("{} at {}", cause.message, cause.field))
         .collect::<Vec<_>>();
     if causes.is_empty() {
-        status.message.clone()
+        status.message
     } else {
         causes.join(", ")
     }
 }
 
-fn refusal(operation: String, error: kube::Error) -> ClusterError {
-    match error {
-        kube::Error::Api(status) if status.code == 403 => ClusterError::Forbidden {
+fn refusal(operation: String, status: Status) -> ClusterError {
+    match status.code {
+        403 => ClusterError::Forbidden {
             operation,
             message: status.message,
         },
-        kube::Error::Api(status) => ClusterError::Refused {
+        409 => ClusterError::Conflict {
             operation,
-            code: status.code,
-            message: status.message,
+            conflicts: conflicts(status),
         },
-        error => ClusterError::NoAnswer {
+        code => ClusterError::Refused {
             operation,
-            source: Box::new(error),
+            code,
+            message: status.message,
         },
     }
 }

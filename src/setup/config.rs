@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_saphyr::UserMessageFormatter;
 use uuid::Uuid;
 
 use super::desired::{
@@ -25,8 +26,8 @@ pub enum ConfigError {
     #[error(transparent)]
     Unreadable(#[from] std::io::Error),
     /// The file is no YAML or JSON, or has an unknown, missing or ill-typed field.
-    #[error("{}", .0.without_snippet())]
-    Syntax(#[from] serde_saphyr::Error),
+    #[error("{0}")]
+    Syntax(String),
     /// A value is none of the legal ones.
     #[error("{field}: {value:?} is not legal: {legal}")]
     Illegal {
@@ -134,7 +135,10 @@ pub fn read(path: &Path) -> Result<Desired, ConfigError> {
 /// # Errors
 /// When it is not legal; the message names the line or the field, and what would be legal.
 pub fn parse(text: &str) -> Result<Desired, ConfigError> {
-    let file: File = serde_saphyr::from_str(text)?;
+    let file: File = serde_saphyr::from_str(text).map_err(|error| {
+        let error = error.without_snippet();
+        ConfigError::Syntax(error.render_with_formatter(&UserMessageFormatter))
+    })?;
     let subscription = Uuid::parse_str(&file.subscription).map_err(|_| {
         illegal(
             "subscription",
@@ -322,6 +326,19 @@ identities:
                 "isuer:",
                 &["line 4", "unknown field `isuer`", "issuer"],
             ),
+            (
+                "issuer: auto",
+                "issuer: auto\nissuer: auto",
+                &[
+                    "line 5",
+                    "duplicate mapping key `issuer` is not allowed here",
+                ],
+            ),
+            (
+                "      - {namespace: ns, name: sa}\n",
+                "      - {namespace: ns, name: sa}\n---\na: b\n",
+                &["line 10", "single YAML document"],
+            ),
             ("issuer: auto\n", "", &["missing field `issuer`"]),
             (
                 "{name: rg,",
@@ -345,6 +362,17 @@ identities:
                 "http://plain.test",
                 &["issuer", "\"http://plain.test\"", "https"],
             ),
+            ("auto", "https://i/?q=1#f", &["issuer", "query"]),
+            ("auto", "https://u:pw@i/", &["issuer", "user"]),
+            ("auto", "'https://i/ a'", &["issuer", "\"https://i/ a\""]),
+            ("auto", "'https://i/\"'", &["issuer"]),
+            (
+                "auto",
+                "auto\naudience: \"a b\\n\"",
+                &["audience", "white space"],
+            ),
+            ("WestUS2", "' '", &["resourceGroup.location", "\" \""]),
+            ("WestUS2", "'WestUS2 '", &["resourceGroup.location"]),
             ("auto", "automatic", &["issuer", "\"automatic\"", "auto"]),
             (
                 "auto",

@@ -1,6 +1,6 @@
 //! What Azure and Kubernetes take as values, beside the words that refuse another.
 
-use url::Url;
+use crate::azure::address;
 
 /// Azure's limit of an issuer, subject or audience, in characters.
 const TRUST_LENGTH: usize = 600;
@@ -14,20 +14,30 @@ pub(super) struct Rule {
 }
 
 pub(super) const ISSUER: Rule = Rule {
-    words: "use auto, {aks: ...} or an https URL of at most 600 characters",
+    words: "use auto, {aks: ...} or an https URL of at most 600 characters, without user, query and fragment",
     allows: |text| {
-        (AUDIENCE.allows)(text) && Url::parse(text).is_ok_and(|url| url.scheme() == "https")
+        // The URL parser mends what is none of these; Azure compares what it was given.
+        let plain = |c: char| c.is_ascii_graphic() && !"\"<>\\^`{|}".contains(c);
+        (AUDIENCE.allows)(text)
+            && text.chars().all(plain)
+            && address::plain(text).is_ok_and(|url| url.scheme() == "https")
     },
 };
 
 pub(super) const AUDIENCE: Rule = Rule {
-    words: "use 1 to 600 characters",
-    allows: |text| (1..=TRUST_LENGTH).contains(&text.chars().count()),
+    words: "use 1 to 600 characters, no white space",
+    allows: |text| {
+        let blank = |c: char| c.is_whitespace() || c.is_control();
+        (1..=TRUST_LENGTH).contains(&text.chars().count()) && !text.contains(blank)
+    },
 };
 
 pub(super) const LOCATION: Rule = Rule {
     words: "use a region, as WestUS2",
-    allows: |text| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == ' '),
+    allows: |text| {
+        let word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric());
+        text.split(' ').all(word)
+    },
 };
 
 pub(super) const GROUP_NAME: Rule = Rule {

@@ -20,19 +20,20 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::anyhow;
 use clap::{Args as ClapArgs, Subcommand};
 use tokio_util::sync::CancellationToken;
-use url::Url;
 
-use crate::azure::arm::{self, Endpoint, Transport};
+use crate::azure::address::{Address, BadAddress};
+use crate::azure::arm::{self, Transport};
 use crate::azure::http;
 use crate::azure::sign_in::{self, SignIn, SignInError};
 use crate::cloud::Cloud;
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use crate::kubernetes;
 
 use apply::ApplyError;
+use cluster::Cluster;
 use config::ConfigError;
 use desired::Desired;
 use observe::ObserveError;
@@ -91,13 +92,13 @@ pub struct Options {
     pub cloud: Cloud,
     /// Resource Manager's address [default: the cloud's]
     #[arg(long, env = "AZURE_RESOURCE_MANAGER_URL", value_name = "URL")]
-    pub arm_url: Option<Endpoint>,
+    pub arm_url: Option<String>,
     /// Audience of the tokens for Resource Manager; --arm-url does not change it [default: the cloud's]
     #[arg(long, env = "AZURE_RESOURCE_MANAGER_AUDIENCE", value_name = "URI")]
     pub arm_audience: Option<String>,
     /// Microsoft Entra's address [default: the cloud's]
     #[arg(long, env = "AZURE_AUTHORITY_HOST", value_name = "URL")]
-    pub authority_host: Option<Url>,
+    pub authority_host: Option<String>,
     /// How to sign in to Azure
     #[arg(long, env = "SETUP_SIGN_IN", value_enum, default_value_t)]
     pub sign_in: SignIn,
@@ -117,14 +118,14 @@ pub enum SetupError {
         /// Why.
         source: Box<ConfigError>,
     },
-    /// The cloud's addresses can't be used.
-    #[error("Azure: {0}")]
-    Address(#[from] arm::BadEndpoint),
-    /// The authority's address can't be used.
-    #[error("--authority-host: {0}")]
-    Authority(#[from] url::ParseError),
+    /// Resource Manager's address can't be used.
+    #[error("--arm-url (AZURE_RESOURCE_MANAGER_URL) {0}")]
+    Arm(BadAddress),
+    /// Microsoft Entra's address can't be used.
+    #[error("--authority-host (AZURE_AUTHORITY_HOST) {0}")]
+    Authority(BadAddress),
     /// The HTTP client can't be built.
-    #[error("HTTP client: {0}")]
+    #[error(transparent)]
     Http(#[from] http::Error),
     /// No sign-in.
     #[error(transparent)]
@@ -149,13 +150,10 @@ pub enum SetupError {
 impl SetupError {
     fn exit(&self) -> Exit {
         match self {
-            Self::Config { .. } => Exit::Usage,
-            Self::Address(_)
-            | Self::Authority(_)
-            | Self::Http(_)
-            | Self::SignIn(_)
-            | Self::Kubernetes(_)
-            | Self::Observe(_) => Exit::CouldNotCheck,
+            Self::Config { .. } | Self::Arm(_) | Self::Authority(_) => Exit::Usage,
+            Self::Http(_) | Self::SignIn(_) | Self::Kubernetes(_) | Self::Observe(_) => {
+                Exit::CouldNotCheck
+            }
             Self::Plan(_) | Self::Output(_) | Self::Apply(_) => Exit::Failed,
         }
     }
@@ -164,22 +162,21 @@ impl SetupError {
 /// Runs the command until it is done or `shutdown` is cancelled.
 ///
 /// # Errors
-/// When it was interrupted.
-pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<Exit> {
+/// When it failed or was interrupted.
+pub async fn run(args: Args, shutdown: CancellationToken) -> Result<Exit, Failure> {
     let (options, write) = match args.command {
         Command::Plan(options) => (options, false),
         Command::Apply { dry_run, options } => (options, !dry_run),
     };
-    let outcome = tokio::select! {
-        outcome = execute(&options, write) => outcome,
+    tokio::select! {
+        outcome = execute(&options, write) => outcome.map_err(|error| Failure {
+            exit: error.exit(),
+            error: error.into(),
+        }),
         () = shutdown.cancelled() => {
-            bail!("interrupted; run the same command again, it goes on where this one stopped")
+            Err(anyhow!("interrupted; run the same command again, it goes on where this one stopped").into())
         }
-    };
-    Ok(outcome.unwrap_or_else(|error| {
-        eprintln!("identity-injector: {error}");
-        error.exit()
-    }))
+    }
 }
 
 /// Looks at Azure and the cluster, and plans the way from there to `desired`. Writes nothing.
@@ -189,7 +186,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<Exit
 pub async fn look(
     desired: &Desired,
     arm: &arm::Client,
-    cluster: &kube::Client,
+    cluster: &Cluster,
 ) -> Result<Plan, SetupError> {
     let observed = observe::observe(desired, arm, cluster).await?;
     Ok(plan::plan(desired, &observed)?)
@@ -201,7 +198,9 @@ async fn execute(options: &Options, write: bool) -> Result<Exit, SetupError> {
         source: Box::new(source),
     })?;
     let arm = resource_manager(options, &desired)?;
-    let cluster = kubernetes::connect(options.kubeconfig.as_deref()).await?;
+    let config = kubernetes::config(options.kubeconfig.as_deref()).await?;
+    let cluster = Cluster::new(config)?;
+    tracing::info!("API server at {}", cluster.address);
     let plan = look(&desired, &arm, &cluster).await?;
     print(&plan, options.output)?;
     if write {
@@ -217,21 +216,30 @@ async fn execute(options: &Options, write: bool) -> Result<Exit, SetupError> {
 
 fn resource_manager(options: &Options, desired: &Desired) -> Result<arm::Client, SetupError> {
     let cloud = options.cloud;
-    let endpoint = match &options.arm_url {
-        Some(endpoint) => endpoint.clone(),
-        None => cloud.resource_manager().parse()?,
-    };
-    let authority_host = match &options.authority_host {
-        Some(url) => url.clone(),
-        None => cloud.authority_host().parse()?,
-    };
+    let endpoint: Address = options
+        .arm_url
+        .as_deref()
+        .unwrap_or_else(|| cloud.resource_manager())
+        .parse()
+        .map_err(SetupError::Arm)?;
+    let authority_host: Address = options
+        .authority_host
+        .as_deref()
+        .unwrap_or_else(|| cloud.authority_host())
+        .parse()
+        .map_err(SetupError::Authority)?;
     let audience = options.arm_audience.as_deref();
     let audience = audience.unwrap_or_else(|| cloud.resource_manager());
     let transport = Arc::new(Transport::new(http::client()?));
     let method = options.sign_in.method(|name| std::env::var(name).ok())?;
     tracing::info!("Azure sign-in by {method}, Resource Manager at {endpoint}");
     let subscription = desired.group.subscription;
-    let credential = sign_in::credential(method, &authority_host, subscription, transport.clone())?;
+    let credential = sign_in::credential(
+        method,
+        authority_host.url(),
+        subscription,
+        transport.clone(),
+    )?;
     Ok(arm::Client::new(endpoint, audience, credential, transport))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cluster::{self, ClusterError};
+use super::cluster::{Cluster, ClusterError};
 use super::desired::{Desired, IssuerSource, ServiceAccountId};
 use super::legal::ISSUER;
 use super::retry::persist;
@@ -71,7 +71,7 @@ pub enum ObserveError {
     },
     /// The issuer is none that Azure takes.
     #[error(
-        "the cluster's issuer is {0:?}, but Azure trusts https URLs of at most 600 characters only: \
+        "the cluster's issuer is {0:?}, but Azure trusts plain https URLs of at most 600 characters only: \
          enable the cluster's OIDC issuer"
     )]
     BadIssuer(String),
@@ -84,7 +84,7 @@ pub enum ObserveError {
 pub async fn observe(
     desired: &Desired,
     arm: &Client,
-    cluster: &kube::Client,
+    cluster: &Cluster,
 ) -> Result<Observed, ObserveError> {
     let group = persist(async || arm.find(&request::get_group(&desired.group)).await).await?;
     let mut identities = BTreeMap::new();
@@ -126,11 +126,11 @@ async fn observe_identity(
 async fn observe_issuer(
     source: &IssuerSource,
     arm: &Client,
-    cluster: &kube::Client,
+    cluster: &Cluster,
 ) -> Result<String, ObserveError> {
     let issuer = match source {
         IssuerSource::Url(url) => url.clone(),
-        IssuerSource::Cluster => cluster::issuer(cluster).await?,
+        IssuerSource::Cluster => cluster.issuer().await?,
         IssuerSource::Aks { group, name } => {
             let get = request::get_cluster(group, name);
             persist(async || arm.find(&get).await)
@@ -152,7 +152,7 @@ async fn observe_issuer(
 
 async fn observe_service_accounts(
     desired: &Desired,
-    cluster: &kube::Client,
+    cluster: &Cluster,
 ) -> Result<BTreeMap<ServiceAccountId, ObservedServiceAccount>, ClusterError> {
     let wanted: BTreeSet<_> = desired
         .identities
@@ -163,11 +163,11 @@ async fn observe_service_accounts(
     let mut observed = BTreeMap::new();
     for account in wanted {
         if !namespaces.contains_key(&account.namespace) {
-            let there = cluster::has_namespace(cluster, &account.namespace).await?;
+            let there = cluster.has_namespace(&account.namespace).await?;
             namespaces.insert(&account.namespace, there);
         }
         let state = if namespaces.get(&account.namespace) == Some(&true) {
-            cluster::annotations(cluster, account).await?.map_or(
+            cluster.annotations(account).await?.map_or(
                 ObservedServiceAccount::Absent,
                 ObservedServiceAccount::Present,
             )

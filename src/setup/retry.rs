@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::azure::arm::{ArmError, Failure, FailureKind};
 
-/// How long throttling and foreign writers are waited out, in all.
+/// How long a call that meets throttling or foreign writers may take, in all.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// How long a new identity may take to be seen everywhere.
 const REPLICATION: Duration = Duration::from_secs(240);
 /// How often replication is looked at.
 const REPLICATION_PAUSE: Duration = Duration::from_secs(5);
+/// The shortest wait, also where ARM asks for none.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// How often a call that met no or an unwell ARM is sent again.
 const OUTAGE_TRIES: u32 = 3;
 
@@ -20,8 +22,8 @@ const OUTAGE_TRIES: u32 = 3;
 pub struct Tries {
     /// How many failed before this one.
     pub failed: u32,
-    /// How long was waited between them, in all.
-    pub waited: Duration,
+    /// How long they took, with the waits between them.
+    pub elapsed: Duration,
 }
 
 /// How long to wait before the call that just failed is sent again; `None` gives up.
@@ -32,7 +34,7 @@ pub fn pause(error: &ArmError, tries: Tries) -> Option<Duration> {
         Duration::from_secs(first.saturating_mul(factor).min(cap))
     };
     let within = |limit: Duration, pause: Duration| {
-        (tries.waited.saturating_add(pause) <= limit).then_some(pause)
+        (tries.elapsed.saturating_add(pause) <= limit).then_some(pause)
     };
     match error {
         ArmError::NoAnswer { .. } => (tries.failed < OUTAGE_TRIES).then(|| doubling(1, 60)),
@@ -40,6 +42,7 @@ pub fn pause(error: &ArmError, tries: Tries) -> Option<Duration> {
             let Failure {
                 kind, retry_after, ..
             } = **failure;
+            let retry_after = retry_after.map(|pause| pause.max(SHORTEST_PAUSE));
             match kind {
                 FailureKind::Throttled => {
                     within(PATIENCE, retry_after.unwrap_or_else(|| doubling(10, 60)))
@@ -59,10 +62,14 @@ pub fn pause(error: &ArmError, tries: Tries) -> Option<Duration> {
                 | FailureKind::RegionUnsupported
                 | FailureKind::ProviderNotRegistered
                 | FailureKind::Conflict
+                | FailureKind::Unfinished
                 | FailureKind::Invalid => None,
             }
         }
-        ArmError::SignIn(_) | ArmError::Unreadable { .. } | ArmError::ForeignPage { .. } => None,
+        ArmError::SignIn(_)
+        | ArmError::Unreadable { .. }
+        | ArmError::ForeignPage { .. }
+        | ArmError::EndlessList { .. } => None,
     }
 }
 
@@ -71,12 +78,14 @@ pub fn pause(error: &ArmError, tries: Tries) -> Option<Duration> {
 /// # Errors
 /// The last error.
 pub async fn persist<T>(call: impl AsyncFn() -> Result<T, ArmError>) -> Result<T, ArmError> {
+    let start = Instant::now();
     let mut tries = Tries::default();
     loop {
         let error = match call().await {
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
+        tries.elapsed = start.elapsed();
         let Some(pause) = pause(&error, tries) else {
             return Err(error);
         };
@@ -88,7 +97,6 @@ pub async fn persist<T>(call: impl AsyncFn() -> Result<T, ArmError>) -> Result<T
         }
         sleep(pause).await;
         tries.failed += 1;
-        tries.waited += pause;
     }
 }
 
@@ -102,9 +110,11 @@ mod tests {
     #[test]
     fn pauses() {
         use FailureKind::*;
-        // kind, Retry-After, failed before, waited before, pause
+        // kind, Retry-After, failed before, seconds since the first, pause
         let table = [
             (Throttled, Some(17), 0, 0, Some(17)),
+            (Throttled, Some(0), 0, 0, Some(1)),
+            (Throttled, Some(0), 100, 600, None),
             (Throttled, None, 0, 0, Some(10)),
             (Throttled, Some(601), 0, 0, None),
             (Throttled, Some(17), 9, 590, None),
@@ -122,7 +132,7 @@ mod tests {
             (AlreadyTrusted, None, 0, 0, None),
             (Conflict, None, 0, 0, None),
         ];
-        for (kind, retry_after, failed, waited, expected) in table {
+        for (kind, retry_after, failed, elapsed, expected) in table {
             let error = ArmError::Refused(Box::new(Failure {
                 operation: "PUT /x".to_owned(),
                 kind,
@@ -134,13 +144,13 @@ mod tests {
             }));
             let tries = Tries {
                 failed,
-                waited: Duration::from_secs(waited),
+                elapsed: Duration::from_secs(elapsed),
             };
             let expected = expected.map(Duration::from_secs);
             assert_eq!(
                 pause(&error, tries),
                 expected,
-                "{kind:?} after {failed}, {waited} s"
+                "{kind:?} after {failed}, {elapsed} s"
             );
         }
     }

@@ -99,7 +99,9 @@ async fn serves_by_environment_and_keeps_its_secrets() {
             .status,
         401
     );
-    assert_eq!(get("resource=refused", METADATA).await.status, 400);
+    assert_eq!(get("resource=a%0aforged", METADATA).await.status, 400);
+    let forged = get("resource=r&client_id=a%0aforged", METADATA).await;
+    assert_eq!(forged.status, 400);
 
     let started = Instant::now();
     let output = terminate(proxy).await;
@@ -115,6 +117,7 @@ async fn serves_by_environment_and_keeps_its_secrets() {
     ] {
         assert!(log.contains(said), "{said} is not in {log}");
     }
+    assert!(!log.lines().any(|line| line.starts_with("forged")), "{log}");
     let assertion = assertion("sa");
     let payload = assertion.split('.').nth(1).unwrap();
     let secrets = [
@@ -173,38 +176,112 @@ async fn starts_that_fail() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let port = address.port().to_string();
-    let table: [(&str, Pairs<'_>, i32, &str); 5] = [
+    let listen = format!(
+        "identity-injector: can't listen on {address}: Address already in use (os error 98)"
+    );
+    let table: [(&str, Pairs<'_>, i32, &str); 12] = [
         (
             "no tenant",
             &[("PROXY_PORT", "0")],
-            1,
-            "AZURE_TENANT_ID not set",
+            64,
+            "identity-injector: AZURE_TENANT_ID not set: give --tenant-id, or annotate the ServiceAccount with \
+             azure.workload.identity/tenant-id",
         ),
         (
             "address taken",
             &[("PROXY_PORT", &port), ("AZURE_TENANT_ID", "t")],
             1,
-            &address.to_string(),
+            &listen,
         ),
         (
             "no such file",
             &[("AZURE_TENANT_ID", "t"), ("SSL_CERT_FILE", "/absent.pem")],
             1,
-            "/absent.pem",
+            "identity-injector: SSL_CERT_FILE /absent.pem: I/O error: No such file or directory (os error 2)",
+        ),
+        (
+            "any tenant",
+            &[("AZURE_TENANT_ID", "common")],
+            64,
+            "identity-injector: --tenant-id (AZURE_TENANT_ID) \"common\": the GUID or a domain name of one tenant is \
+             expected",
+        ),
+        (
+            "authority with a password",
+            &[
+                ("AZURE_TENANT_ID", "t"),
+                ("AZURE_AUTHORITY_HOST", "https://u:pw@h/"),
+            ],
+            64,
+            "identity-injector: --authority-host (AZURE_AUTHORITY_HOST) \"...@h/\": must have neither user, query nor \
+             fragment",
+        ),
+        (
+            "node with a password",
+            &[("AZURE_TENANT_ID", "t"), ("IMDS_URL", "http://u:pw@h/")],
+            64,
+            "identity-injector: --imds-url (IMDS_URL) \"...@h/\": an address as in http://169.254.169.254 is expected",
+        ),
+        (
+            "node with a fragment",
+            &[("AZURE_TENANT_ID", "t"), ("IMDS_URL", "http://h/#f")],
+            64,
+            "identity-injector: --imds-url (IMDS_URL) \"http://h/...\": an address as in http://169.254.169.254 is \
+             expected",
+        ),
+        (
+            "no map",
+            &[
+                ("AZURE_TENANT_ID", "t"),
+                ("IDENTITY_INJECTOR_RESOURCE_IDS", "[]"),
+            ],
+            64,
+            "identity-injector: --resource-ids (IDENTITY_INJECTOR_RESOURCE_IDS): invalid type: sequence, expected a map \
+             at line 1 column 0; expected is a JSON object of resource id or object id to client id",
+        ),
+        (
+            "no level",
+            &[("LOG_LEVEL", "nonsense")],
+            64,
+            "error: invalid value 'nonsense' for '--log-level <LOG_LEVEL>': use error, warn, info, debug, trace or off, \
+             or ROOM=LEVEL, separated by commas",
         ),
         (
             "no such answer",
             &[("IMDS_PASSTHROUGH", "maybe")],
             64,
-            "allow, deny",
+            "  [possible values: allow, deny]",
         ),
-        ("no port", &[("PROXY_PORT", "70000")], 64, "70000"),
+        (
+            "no port",
+            &[("PROXY_PORT", "70000")],
+            64,
+            "error: invalid value '70000' for '--port <PORT>': 70000 is not in 0..=65535",
+        ),
+        (
+            "empty variables are unset",
+            &[
+                ("AZURE_CLIENT_ID", ""),
+                ("AZURE_AUTHORITY_HOST", ""),
+                ("IDENTITY_HEADER", ""),
+                ("IMDS_PASSTHROUGH", ""),
+                ("IMDS_URL", ""),
+                ("LOG_FORMAT", ""),
+                ("LOG_LEVEL", ""),
+                ("PROXY_WAIT", ""),
+                ("AZURE_TENANT_ID", "t"),
+                ("PROXY_PORT", &port),
+            ],
+            1,
+            &listen,
+        ),
     ];
-    for (name, environment, code, message) in table {
+    for (name, environment, code, line) in table {
         let output = command(environment).output().await.unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{name}: {text}");
-        assert!(text.contains(message), "{name}: {text}");
+        assert!(text.lines().any(|said| said == line), "{name}: {text}");
+        assert!(!text.contains("pw"), "{name}: {text}");
     }
 }
 

@@ -131,6 +131,66 @@ async fn errors_of_entra() {
             vec!["HTTP 403", "firewall"],
         ),
         (
+            "codes that are null",
+            Answer::new(
+                400,
+                r#"{"error_codes":null,"error_description":"AADSTS700213: words","correlation_id":"id-of-entra"}"#,
+            ),
+            400,
+            "invalid_request",
+            None,
+            vec!["AADSTS700213", claims],
+        ),
+        (
+            "codes as text",
+            Answer::new(
+                401,
+                r#"{"error_codes":["700212"],"correlation_id":"id-of-entra"}"#,
+            ),
+            400,
+            "invalid_request",
+            None,
+            vec!["AADSTS700212", claims],
+        ),
+        (
+            "unavailable without a code",
+            Answer::new(400, r#"{"error":"temporarily_unavailable"}"#).header("retry-after", "9"),
+            503,
+            "temporarily_unavailable",
+            Some("9"),
+            vec!["temporarily_unavailable"],
+        ),
+        (
+            "an empty token",
+            Answer::token("", 3600),
+            503,
+            "temporarily_unavailable",
+            Some("1"),
+            vec!["no token"],
+        ),
+        (
+            "a dead token",
+            Answer::token("t", 0),
+            503,
+            "temporarily_unavailable",
+            Some("1"),
+            vec!["no token"],
+        ),
+        (
+            "a reply without end",
+            Answer::new(
+                200,
+                format!(
+                    r#"{{"access_token":"{}","expires_in":60}}"#,
+                    "x".repeat(2 << 20)
+                ),
+            ),
+            503,
+            "temporarily_unavailable",
+            Some("1"),
+            vec!["no token"],
+        ),
+        (
             "no token in it",
             Answer::new(200, "{}"),
             503,
@@ -241,12 +301,36 @@ async fn the_token_file_is_read_at_each_exchange() {
         .collect();
     assert_eq!(sent, [assertion("sa"), assertion("rotated")]);
 
-    for (name, change) in [("empty", Some("")), ("absent", None)] {
+    let table: [(&str, Option<&[u8]>, &str); 5] = [
+        ("empty", Some(b""), "the file holds no JSON Web Token"),
+        (
+            "no token",
+            Some(b"hello"),
+            "the file holds no JSON Web Token",
+        ),
+        (
+            "two parts",
+            Some(b"a.b"),
+            "the file holds no JSON Web Token",
+        ),
+        (
+            "no text",
+            Some(b"\xff\xfe"),
+            "the file holds no JSON Web Token",
+        ),
+        (
+            "absent",
+            None,
+            "No such file or directory (os error 2); is the token volume mounted there?",
+        ),
+    ];
+    for (name, change, said) in table {
         match change {
-            Some(text) => std::fs::write(&proxy.token_file.0, text).unwrap(),
+            Some(bytes) => std::fs::write(&proxy.token_file.0, bytes).unwrap(),
             None => std::fs::remove_file(&proxy.token_file.0).unwrap(),
         }
-        let reply = proxy.token(name).await;
+        let reply = proxy.token(&name.replace(' ', "-")).await;
+        assert!(reply.text.contains(said), "{name}: {}", reply.text);
         assert_eq!(reply.status, 400, "{name}");
         assert!(
             reply.text.contains("AZURE_FEDERATED_TOKEN_FILE"),
@@ -254,4 +338,5 @@ async fn the_token_file_is_read_at_each_exchange() {
             reply.text
         );
     }
+    assert_eq!(entra.count(), 2, "what is no token is not sent to Entra");
 }

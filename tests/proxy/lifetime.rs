@@ -12,7 +12,7 @@ type Change = fn(&mut Args);
 #[tokio::test]
 async fn unusable_arguments() {
     install_provider();
-    let table: [(&str, Change, &str); 8] = [
+    let table: [(&str, Change, &str); 10] = [
         (
             "no tenant",
             |args| args.tenant_id = None,
@@ -26,6 +26,16 @@ async fn unusable_arguments() {
         (
             "tenant with a path",
             |args| args.tenant_id = Some("a/b".to_owned()),
+            "AZURE_TENANT_ID",
+        ),
+        (
+            "a path up",
+            |args| args.tenant_id = Some("..".to_owned()),
+            "AZURE_TENANT_ID",
+        ),
+        (
+            "no tenant of one's own",
+            |args| args.tenant_id = Some("Consumers".to_owned()),
             "AZURE_TENANT_ID",
         ),
         (

@@ -12,6 +12,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use clap::Parser;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use identity_injector::azure::cache::REFRESH_PAUSE;
 use identity_injector::cli::{Cli, Command};
 use identity_injector::proxy::{Args, server};
 use serde_json::{Value, json};
@@ -220,13 +221,25 @@ impl Running {
         window: Duration,
         change: impl FnOnce(&mut Args),
     ) -> Self {
+        Self::start_paced(entra, window, REFRESH_PAUSE, change).await
+    }
+
+    /// The same, where Entra is left alone for `pause` between two exchanges of a token.
+    pub async fn start_paced(
+        entra: &Peer,
+        window: Duration,
+        pause: Duration,
+        change: impl FnOnce(&mut Args),
+    ) -> Self {
         install_provider();
         let token_file = TempFile::new(&assertion("sa"));
         let mut args = arguments();
         args.authority_host.clone_from(&entra.url);
         args.federated_token_file.clone_from(&token_file.0);
         change(&mut args);
-        let bound = args.proxy(window).unwrap().bind(args.port).await.unwrap();
+        let mut proxy = args.proxy(window).unwrap();
+        proxy.cache.refresh_pause = pause;
+        let bound = proxy.bind(args.port).await.unwrap();
         let addresses = bound.addresses().to_vec();
         let stop = CancellationToken::new();
         Self {

@@ -6,6 +6,8 @@
     reason = "a test fails by panicking"
 )]
 
+mod cluster;
+mod endless;
 mod peers;
 mod script;
 mod sign_in;
@@ -13,6 +15,7 @@ mod transport;
 mod world;
 
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use identity_injector::setup::config;
@@ -46,7 +49,7 @@ fn desired() -> Desired {
     config::parse(CONFIG).unwrap()
 }
 
-async fn run(desired: &Desired, peer: std::sync::Arc<impl Peer>) -> Result<Plan, SetupError> {
+async fn run(desired: &Desired, peer: Arc<impl Peer>) -> Result<Plan, SetupError> {
     let (arm, cluster) = clients(peer);
     let plan = look(desired, &arm, &cluster).await?;
     apply::apply(&plan, desired, &arm, &cluster).await?;
@@ -327,6 +330,8 @@ async fn stops_at_what_does_not_pass() {
             "sign in again",
         ),
         (400, "BadRequest", "nonsense", "the request is at fault"),
+        (202, "", "", "has not finished: run again"),
+        (204, "", "", "has not finished: run again"),
     ];
     for (status, code, message, advice) in table {
         let mut exchanges = look_at(&[]);
@@ -493,28 +498,64 @@ async fn a_run_killed_after_any_write_is_finished_by_the_next() {
 fn exit_codes_before_the_first_call() {
     let directory = std::env::temp_dir().join(format!("setup-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
-    let table = [
-        ("no such file", None, 64, "No such file"),
+    let good = || Some(CONFIG.to_owned());
+    let password = [("AZURE_RESOURCE_MANAGER_URL", "https://u:pw@h")];
+    let authority = [("AZURE_AUTHORITY_HOST", "https://u:pw@h")];
+    type Variables<'a> = &'a [(&'a str, &'a str)];
+    let table: [(&str, Option<String>, Variables<'_>, i32, &str); 7] = [
+        (
+            "no such file",
+            None,
+            &[],
+            64,
+            "No such file or directory (os error 2)",
+        ),
         (
             "unknown field",
             Some(format!("{CONFIG}colour: red\n")),
+            &[],
             64,
-            "colour",
+            "unknown field `colour`, expected one of subscription, resourceGroup, issuer, audience, identities at line 8, \
+             column 1",
         ),
         (
             "roles",
             Some(format!("{CONFIG}    roleAssignments: []\n")),
+            &[],
             64,
-            "not supported yet",
+            "identities[0].roleAssignments: role assignments are not supported yet: remove the field, and give the role \
+             with `az role assignment create`",
+        ),
+        (
+            "Resource Manager with a password",
+            good(),
+            &password,
+            64,
+            "--arm-url (AZURE_RESOURCE_MANAGER_URL) \"...@h\": must have neither user, query nor fragment",
+        ),
+        (
+            "Entra with a password",
+            good(),
+            &authority,
+            64,
+            "--authority-host (AZURE_AUTHORITY_HOST) \"...@h\": must have neither user, query nor fragment",
+        ),
+        (
+            "empty is unset",
+            good(),
+            &[("AZURE_RESOURCE_MANAGER_URL", ""), ("SETUP_OUTPUT", "")],
+            2,
+            "sign-in by client secret: AZURE_TENANT_ID is not set",
         ),
         (
             "no sign-in",
-            Some(CONFIG.to_owned()),
+            good(),
+            &[],
             2,
-            "AZURE_TENANT_ID is not set",
+            "sign-in by client secret: AZURE_TENANT_ID is not set",
         ),
     ];
-    for (name, config, code, said) in table {
+    for (name, config, variables, code, said) in table {
         let file = directory.join("config.yaml");
         match config {
             Some(text) => std::fs::write(&file, text).unwrap(),
@@ -525,11 +566,20 @@ fn exit_codes_before_the_first_call() {
             .arg(&file)
             .env_clear()
             .env("SETUP_SIGN_IN", "client-secret")
+            .envs(variables.iter().copied())
             .output()
             .unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{name}: {stderr}");
-        assert!(stderr.contains(said), "{name}: {stderr}");
+        let config = match name {
+            "no such file" | "unknown field" | "roles" => format!("config {}: ", file.display()),
+            _ => String::new(),
+        };
+        assert_eq!(
+            stderr,
+            format!("identity-injector: {config}{said}\n"),
+            "{name}"
+        );
     }
     std::fs::remove_dir_all(&directory).unwrap();
 }

@@ -8,6 +8,7 @@ use azure_core::http::headers::{HeaderName, Headers};
 use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request};
 use azure_core::time::{Duration, OffsetDateTime};
 use identity_injector::azure::arm;
+use identity_injector::setup::cluster::Cluster;
 use serde_json::{Value, json};
 
 /// A call as a peer sees it.
@@ -34,13 +35,15 @@ pub trait Peer: std::fmt::Debug + Send + Sync + 'static {
 }
 
 /// Clients whose calls all end at `peer`.
-pub fn clients(peer: Arc<impl Peer>) -> (arm::Client, kube::Client) {
+pub fn clients(peer: Arc<impl Peer>) -> (arm::Client, Cluster) {
     let endpoint = "https://management.azure.com".parse().unwrap();
     let audience = "https://management.azure.com";
     let arm_peer = Arc::new(ArmPeer(peer.clone()));
     let arm = arm::Client::new(endpoint, audience, Arc::new(FixedToken), arm_peer);
     let service = tower::service_fn(move |request| answer_kube(peer.clone(), request));
-    (arm, kube::Client::new(service, "default"))
+    let client = kube::Client::new(service, "default");
+    let address = "https://cluster.test".to_owned();
+    (arm, Cluster { client, address })
 }
 
 pub fn reply(status: u16, body: Value) -> Reply {

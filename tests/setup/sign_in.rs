@@ -117,3 +117,41 @@ async fn by_token_file_and_by_secret() {
     }
     std::fs::remove_file(&file).unwrap();
 }
+
+/// A log that can be read.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn says_that_an_entra_in_trouble_is_waited_for() {
+    let entra = Arc::new(Entra {
+        status: 500,
+        body: json!({}),
+        last: Mutex::default(),
+    });
+    let method = SignIn::ClientSecret.method(|_| Some("x".to_owned()));
+    let authority = "https://login.test/".parse().unwrap();
+    let credential = credential(method.unwrap(), &authority, Uuid::nil(), entra).unwrap();
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt().with_writer({
+        let log = log.clone();
+        move || log.clone()
+    });
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    assert!(token(&*credential, "scope").await.is_err());
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(
+        log.contains("sign-in: https://login.test answered 500"),
+        "{log}"
+    );
+}

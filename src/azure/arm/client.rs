@@ -1,7 +1,5 @@
 //! The one client of ARM.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,35 +9,27 @@ use azure_core::http::{HttpClient, Method, RawResponse, Request as HttpRequest};
 use azure_core::time::OffsetDateTime;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
-use url::{Host, Url};
+use url::Url;
 use uuid::Uuid;
 
 use super::answer::{Answer, ErrorDetail, Page};
 use super::error::{ArmError, Failure, FailureKind};
 use super::request::Request;
+use crate::azure::address::Address;
 use crate::azure::sign_in;
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 const RETRY_AFTER: HeaderName = HeaderName::from_static("retry-after");
+/// How many pages a list may have.
+const PAGES: usize = 100;
 /// A token nearer to its end than this is replaced before it is used.
 const TOKEN_MARGIN: Duration = Duration::from_secs(300);
-
-/// ARM's address: https, or plain http to this machine only, since a token goes with every call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint(Url);
-
-/// An address that can't be ARM's.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error(
-    "{0:?} is no address for Resource Manager: use https://HOST, or http:// for localhost only"
-)]
-pub struct BadEndpoint(String);
 
 /// Sends requests to ARM, signed in.
 #[derive(Debug)]
 pub struct Client {
-    endpoint: Endpoint,
+    endpoint: Address,
     credential: Arc<dyn TokenCredential>,
     scope: String,
     transport: Arc<dyn HttpClient>,
@@ -47,37 +37,11 @@ pub struct Client {
     token: Mutex<Option<AccessToken>>,
 }
 
-impl FromStr for Endpoint {
-    type Err = BadEndpoint;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bad = || BadEndpoint(text.to_owned());
-        let url = Url::parse(text).map_err(|_| bad())?;
-        let local = match url.host() {
-            Some(Host::Domain(name)) => name == "localhost",
-            Some(Host::Ipv4(ip)) => ip.is_loopback(),
-            Some(Host::Ipv6(ip)) => ip.is_loopback(),
-            None => return Err(bad()),
-        };
-        match url.scheme() {
-            "https" => Ok(Self(url)),
-            "http" if local => Ok(Self(url)),
-            _ => Err(bad()),
-        }
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
 impl Client {
     /// A client of the ARM at `endpoint`, with tokens of `credential` for `audience` (no slash at the end).
     #[must_use]
     pub fn new(
-        endpoint: Endpoint,
+        endpoint: Address,
         audience: &str,
         credential: Arc<dyn TokenCredential>,
         transport: Arc<dyn HttpClient>,
@@ -125,14 +89,20 @@ impl Client {
     /// Reads a list, page after page, as long as the pages are on ARM's own host.
     ///
     /// # Errors
-    /// As [`Client::send`], and when a page is elsewhere.
+    /// As [`Client::send`], when a page is elsewhere, and when they do not end.
     pub async fn list<T: DeserializeOwned>(
         &self,
         request: &Request<Page<T>>,
     ) -> Result<Vec<T>, ArmError> {
         let mut page = self.send(request).await?.value;
         let mut items = page.value;
+        let mut pages = 1;
         while let Some(next) = page.next_link.filter(|next| !next.is_empty()) {
+            if pages == PAGES {
+                let operation = request.to_string();
+                return Err(ArmError::EndlessList { operation, pages });
+            }
+            pages += 1;
             let url = self.page_url(&next).ok_or_else(|| ArmError::ForeignPage {
                 operation: request.to_string(),
                 next_link: next,
@@ -145,7 +115,7 @@ impl Client {
     }
 
     fn url<T>(&self, request: &Request<T>) -> Url {
-        let mut url = self.endpoint.0.clone();
+        let mut url = self.endpoint.url().clone();
         // Only a URL that can't have a path (mailto:) refuses; an endpoint has a host.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(&request.path);
@@ -156,7 +126,7 @@ impl Client {
 
     fn page_url(&self, next_link: &str) -> Option<Url> {
         let url = Url::parse(next_link).ok()?;
-        (url.origin() == self.endpoint.0.origin()).then_some(url)
+        (url.origin() == self.endpoint.url().origin()).then_some(url)
     }
 
     async fn exchange<T: DeserializeOwned>(
@@ -233,25 +203,4 @@ fn retry_after(headers: &Headers) -> Option<Duration> {
         .parse()
         .ok()?;
     Some(Duration::from_secs(seconds))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Endpoint;
-
-    #[test]
-    fn endpoints() {
-        let table = [
-            ("https://management.azure.com", true),
-            ("https://127.0.0.1:8443/", true),
-            ("http://localhost:8080", true),
-            ("http://[::1]:8080", true),
-            ("http://management.azure.com", false),
-            ("management.azure.com", false),
-            ("", false),
-        ];
-        for (text, good) in table {
-            assert_eq!(text.parse::<Endpoint>().is_ok(), good, "{text}");
-        }
-    }
 }

@@ -41,6 +41,14 @@ pub enum ArmError {
         /// The page's URL.
         next_link: String,
     },
+    /// A list goes on and on, as one does whose page names itself as the next.
+    #[error("{operation}: the list does not end after {pages} pages")]
+    EndlessList {
+        /// The call.
+        operation: String,
+        /// How many were read.
+        pages: usize,
+    },
 }
 
 /// An answer that refuses.
@@ -91,6 +99,8 @@ pub enum FailureKind {
     ProviderNotRegistered,
     /// The resource's state forbids it: a lock, a deletion under way.
     Conflict,
+    /// Azure took the write on, but answered before it was done.
+    Unfinished,
     /// The request itself is at fault.
     Invalid,
 }
@@ -125,6 +135,7 @@ impl FailureKind {
             {
                 Self::NotFound
             }
+            202 | 204 => Self::Unfinished,
             401 => Self::Unauthenticated,
             403 => Self::Forbidden,
             405 => Self::RegionUnsupported,
@@ -167,6 +178,7 @@ impl FailureKind {
                 "register it: az provider register --namespace Microsoft.ManagedIdentity"
             }
             Self::Conflict => "its state forbids it: remove the lock or wait for the deletion",
+            Self::Unfinished => "Azure accepted it, but has not finished: run again",
             Self::Invalid => "the request is at fault: check the config and --arm-url",
         }
     }
@@ -219,7 +231,8 @@ impl ArmError {
             Self::SignIn(_)
             | Self::NoAnswer { .. }
             | Self::Unreadable { .. }
-            | Self::ForeignPage { .. } => None,
+            | Self::ForeignPage { .. }
+            | Self::EndlessList { .. } => None,
         }
     }
 }
@@ -265,6 +278,8 @@ mod tests {
             ),
             (429, "TooManyRequests", "", Throttled),
             (503, "", "", Unavailable),
+            (202, "", "", Unfinished),
+            (204, "", "", Unfinished),
             (307, "", "", Invalid),
         ];
         for (status, code, message, kind) in table {

@@ -13,7 +13,7 @@ mod resource;
 mod transport;
 
 pub use answer::{Answer, Page};
-pub use client::{BadEndpoint, Client, Endpoint};
+pub use client::Client;
 pub use error::{ArmError, Failure, FailureKind};
 pub use request::{GroupId, Request};
 pub use resource::{FederatedCredential, ManagedCluster, ManagedIdentity, ResourceGroup, Trust};

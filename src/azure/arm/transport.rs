@@ -7,6 +7,8 @@ use azure_core::error::ErrorKind;
 use azure_core::http::headers::{HeaderName, HeaderValue, Headers};
 use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request};
 
+use crate::reason::reason;
+
 /// An [`HttpClient`] on reqwest.
 #[derive(Clone, Debug)]
 pub struct Transport(reqwest::Client);
@@ -92,12 +94,6 @@ fn headers(map: &reqwest::header::HeaderMap) -> Headers {
 
 // reqwest says only "error sending request"; the cause a person needs is further down the chain.
 fn failed(kind: ErrorKind, error: reqwest::Error) -> azure_core::Error {
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        message.push_str(": ");
-        message.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    azure_core::Error::with_error(kind, error, message)
+    let reason = reason(&error);
+    azure_core::Error::with_error(kind, error, reason)
 }

@@ -29,8 +29,9 @@ async fn handle(
     headers: HeaderMap,
     query: Query<HashMap<String, String>>,
 ) -> Response {
-    if !is_token_path(uri.path()) {
-        return Json(node(uri.path())).into_response();
+    let place = place(uri.path());
+    if place != Place::Token {
+        return Json(node(place, uri.path())).into_response();
     }
     if method != Method::GET {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "Only GET is allowed");
@@ -46,17 +47,44 @@ fn refuse(status: StatusCode, why: &str) -> Response {
     (status, Json(body)).into_response()
 }
 
-/// Whether the real service takes the path for a token request: it decodes, and forgives slashes and the case of
-/// `/metadata`, which is what makes a careless pass-through hand out the node's token.
-fn is_token_path(path: &str) -> bool {
-    let decoded = percent_decode_str(path)
-        .decode_utf8_lossy()
-        .replace('\\', "/");
-    let segments: Vec<&str> = decoded
-        .split('/')
-        .filter(|segment| !segment.is_empty() && *segment != ".")
-        .collect();
-    matches!(segments[..], [metadata, "identity", "oauth2", "token"] if metadata.eq_ignore_ascii_case("metadata"))
+/// What the real service takes a path for: it decodes, resolves dots and forgives slashes and the case of `/metadata`,
+/// which is what makes a careless pass-through hand out the node's identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Token,
+    /// The two calls by which an SDK gets a certificate of the node's identity.
+    Credential,
+    Elsewhere,
+}
+
+fn place(path: &str) -> Place {
+    let mut path = path.to_owned();
+    loop {
+        let decoded = percent_decode_str(&path).decode_utf8_lossy().into_owned();
+        if decoded == path {
+            break;
+        }
+        path = decoded;
+    }
+    let path = path.replace('\\', "/");
+    let mut segments = Vec::new();
+    for segment in path.split('/') {
+        match segment.split_once(';').map_or(segment, |(name, _)| name) {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            name => segments.push(name),
+        }
+    }
+    match segments[..] {
+        [metadata, "identity", ref rest @ ..] if metadata.eq_ignore_ascii_case("metadata") => {
+            match rest {
+                ["oauth2", "token"] => Place::Token,
+                ["getplatformmetadata" | "issuecredential"] => Place::Credential,
+                _ => Place::Elsewhere,
+            }
+        }
+        _ => Place::Elsewhere,
+    }
 }
 
 /// The node's token, every value a string (azure-protocols 3.2).
@@ -106,8 +134,11 @@ fn token(
     }))
 }
 
-/// What every other path answers: the node's name, and the path that was asked.
-fn node(path: &str) -> Value {
+/// What every other path answers: the node's name and the path that was asked, and whose identity it is where one is.
+fn node(place: Place, path: &str) -> Value {
+    if place == Place::Credential {
+        return json!({"clientId": NODE_CLIENT_ID, "client_id": NODE_CLIENT_ID, "path": path});
+    }
     json!({
         "compute": {
             "name": NODE_NAME,
@@ -122,22 +153,42 @@ fn node(path: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::is_token_path;
+    use super::{Place, place};
 
     #[test]
-    fn token_paths() {
-        let table = [
-            ("/metadata/identity/oauth2/token", true),
-            ("/Metadata/identity/oauth2/token/", true),
-            ("//metadata//identity/oauth2/token", true),
-            ("/metadata/identity%2Foauth2/token", true),
-            ("/metadata/identity\\oauth2\\token", true),
-            ("/metadata/./identity/oauth2/token", true),
-            ("/metadata/identity/info", false),
-            ("/metadata/instance", false),
+    fn places() {
+        let table: [(Place, &[&str]); 3] = [
+            (
+                Place::Token,
+                &[
+                    "/metadata/identity/oauth2/token",
+                    "/Metadata/identity/oauth2/token/",
+                    "//metadata//identity/oauth2/token",
+                    "/metadata/identity%2Foauth2/token",
+                    "/metadata/identity%252Foauth2/token",
+                    "/metadata/identity\\oauth2\\token",
+                    "/metadata/./identity/oauth2/token",
+                    "/metadata/instance/../identity/oauth2/token",
+                    "/metadata/instance/%2e%2e/identity/oauth2/token",
+                    "/metadata;a=b/identity/oauth2;/token",
+                ],
+            ),
+            (
+                Place::Credential,
+                &[
+                    "/metadata/identity/getplatformmetadata",
+                    "/metadata/identity/issuecredential/",
+                ],
+            ),
+            (
+                Place::Elsewhere,
+                &["/metadata/identity/info", "/metadata/instance", "/../.."],
+            ),
         ];
-        for (path, expected) in table {
-            assert_eq!(is_token_path(path), expected, "{path}");
+        for (expected, paths) in table {
+            for path in paths {
+                assert_eq!(place(path), expected, "{path}");
+            }
         }
     }
 }
