@@ -47,6 +47,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
             Command::Setup(args) => setup::run(args, shutdown).await,
             Command::Inject(args) => offline::inject::run(&args),
             Command::Uninject(args) => offline::uninject::run(&args),
+            Command::Explain(args) => offline::explain::run(&args),
         }
     })
 }
