@@ -36,10 +36,10 @@ demo: ## Walk from an annotated pod to an Azure token on this machine, all simul
 e2e: cluster ## Walk on a real Kubernetes API server (needs Go), against a simulated Azure
 	cargo test --locked --test e2e
 
-cluster: ## Build etcd and the Kubernetes API server from Go modules
+cluster: ## Build etcd, the Kubernetes API server and its controllers from Go modules
 	cd tests/cluster && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(VERSION_FLAGS)' -o bin/cluster .
 
-test-cluster: cluster ## Test the API server's harness itself
+test-cluster: cluster ## Test the harness of the control plane itself
 	cd tests/cluster && test -z "$$(gofmt -l .)" && CGO_ENABLED=0 go vet -trimpath ./... && CGO_ENABLED=0 go test -trimpath ./...
 
 bless: ## Write the golden cases anew, to be reviewed as code

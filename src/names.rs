@@ -39,8 +39,6 @@ pub const RESOURCE_IDS: &str = "identity-injector.io/resource-ids";
 /// Annotation we write: what was added, by which version and settings.
 pub const STATUS: &str = "identity-injector.io/status";
 
-/// The two prefixes our keys have.
-pub const PREFIXES: [&str; 2] = ["azure.workload.identity/", "identity-injector.io/"];
 /// Every annotation that means something on some object.
 pub const ANNOTATIONS: [&str; 16] = [
     INJECT_PROXY,
@@ -118,3 +116,11 @@ pub const DEFAULT_AUDIENCE: &str = "api://AzureADTokenExchange";
 pub const MUTATE_PATH: &str = "/mutate-v1-pod";
 /// Field manager of everything setup applies.
 pub const FIELD_MANAGER: &str = "identity-injector";
+
+/// Whether a label or annotation is one of our keys, or may be meant to be.
+#[must_use]
+pub fn resembles_ours(key: &str) -> bool {
+    ["azure.workload", "identity-injector"]
+        .iter()
+        .any(|start| key.starts_with(start))
+}

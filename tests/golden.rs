@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use identity_injector::names;
 use serde_json::{Value, json};
 
 const TENANT: &str = "00000000-aaaa-bbbb-cccc-000000000000";
@@ -89,6 +90,15 @@ fn uninject_gives_the_input_back() {
         assert!(printed.status.success(), "{}", case.display());
         let printed: Value = serde_json::from_slice(&printed.stdout).unwrap();
         let input = std::fs::read_to_string(case.join("input.yaml")).unwrap();
+        if input.contains(names::STATUS) {
+            // What an earlier pass had added goes too.
+            assert!(
+                !printed.to_string().contains(names::STATUS),
+                "{}",
+                case.display()
+            );
+            continue;
+        }
         let mut input: Vec<Value> = serde_saphyr::from_multiple(&input).unwrap();
         let expected = match input.len() {
             1 => input.remove(0),

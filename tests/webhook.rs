@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 use support::Certificates;
 use tokio_util::sync::CancellationToken;
 
+const ID: &str = "11111111-2222-3333-4444-555555555555";
+const OTHER_ID: &str = "99999999-2222-3333-4444-555555555555";
+
 /// A webhook that serves, and the API server it watches.
 struct World {
     kube: simkube::Cluster,
@@ -32,7 +35,7 @@ impl World {
         let kube = simkube::start(simkube::Options::default()).await.unwrap();
         let labels = json!({"azure.workload.identity/use": "true"});
         kube.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": labels}})).unwrap();
-        kube.put(service_account("app", "id-of-app")).unwrap();
+        kube.put(service_account("app", ID)).unwrap();
         let certificates = Certificates::make(&folder.path().join("certs"));
         let kubeconfig = folder.path().join("kubeconfig");
         std::fs::write(&kubeconfig, kube.kubeconfig()).unwrap();
@@ -151,16 +154,11 @@ async fn answers_in_the_version_asked_and_says_what_it_is_not_for() {
     deployment["request"]["kind"] = json!({"group": "apps", "version": "v1", "kind": "Deployment"});
     let only = "identity-injector changes pods on CREATE only, not ";
     let table = [
-        (
-            "v1",
-            review("v1", &pod("app"), "CREATE"),
-            Some("id-of-app"),
-            None,
-        ),
+        ("v1", review("v1", &pod("app"), "CREATE"), Some(ID), None),
         (
             "v1beta1",
             review("v1beta1", &pod("app"), "CREATE"),
-            Some("id-of-app"),
+            Some(ID),
             None,
         ),
         (
@@ -277,15 +275,15 @@ async fn a_body_that_is_no_review_is_refused_in_a_sentence() {
 #[tokio::test]
 async fn a_service_account_is_seen_at_once_and_changes_are_followed() {
     let world = World::start(&[]).await;
-    world.kube.put(service_account("new", "first")).unwrap();
+    world.kube.put(service_account("new", ID)).unwrap();
     assert_eq!(
         client_id(&world.review(pod("new")).await).as_deref(),
-        Some("first"),
+        Some(ID),
         "live, or by watch"
     );
-    world.kube.put(service_account("new", "second")).unwrap();
+    world.kube.put(service_account("new", OTHER_ID)).unwrap();
     let deadline = Instant::now() + Duration::from_secs(5);
-    while client_id(&world.review(pod("new")).await).as_deref() != Some("second") {
+    while client_id(&world.review(pod("new")).await).as_deref() != Some(OTHER_ID) {
         assert!(Instant::now() < deadline, "the change is not seen");
     }
     let answer = world.review(pod("missing")).await;
@@ -302,7 +300,7 @@ async fn without_the_api_server_the_cached_goes_on_and_the_rest_is_said_in_time(
     world.kube.pause();
     assert_eq!(
         client_id(&world.review(pod("app")).await).as_deref(),
-        Some("id-of-app")
+        Some(ID)
     );
     let start = Instant::now();
     let answer = world.review(pod("unknown")).await;
@@ -361,7 +359,7 @@ async fn a_leaving_replica_is_not_ready_at_once_and_still_serves() {
     );
     assert_eq!(
         client_id(&world.review(pod("app")).await).as_deref(),
-        Some("id-of-app")
+        Some(ID)
     );
     let ended = tokio::time::timeout(Duration::from_secs(5), world.serving)
         .await

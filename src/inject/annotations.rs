@@ -33,12 +33,11 @@ impl Annotations {
 }
 
 impl<K: AsRef<str>, V: AsRef<str>> FromIterator<(K, V)> for Annotations {
-    /// Keeps what has one of our two prefixes, drops the rest.
+    /// Keeps our keys and what may be meant as one, drops the rest.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(annotations: I) -> Self {
-        let ours = |key: &str| names::PREFIXES.iter().any(|prefix| key.starts_with(prefix));
         let entries = annotations
             .into_iter()
-            .filter(|(key, _)| ours(key.as_ref()))
+            .filter(|(key, _)| names::resembles_ours(key.as_ref()))
             .map(|(key, value)| (shared(key.as_ref()), Box::from(value.as_ref())));
         Annotations {
             entries: entries.collect(),

@@ -4,9 +4,10 @@ use super::settings::boolean;
 use super::sources::Sources;
 use super::volume::TokenVolume;
 use super::{
-    Annotations, Capture, Decision, Identity, Input, Plan, Pod, Proxy, Reason, Refusal, Settings,
-    Verdict, Warning,
+    Annotations, Capture, Container, Decision, Identity, Input, List, Plan, Pod, Proxy, Reason,
+    Refusal, Settings, Verdict, Warning,
 };
+use super::{headers, keys};
 use crate::names;
 
 /// What a pod asks for, before its settings are read.
@@ -34,6 +35,16 @@ pub fn decide(input: &Input<'_>) -> Verdict {
     if sources.pod.mirror() {
         return skip(Reason::MirrorPod, Vec::new());
     }
+    if let Some((key, value)) = sources
+        .pod
+        .not_texts()
+        .find(|(key, _)| names::resembles_ours(key))
+    {
+        return refuse(Refusal::NotText {
+            key: key.to_owned(),
+            value: value.to_string(),
+        });
+    }
     let proxy = match request(sources) {
         Err(refusal) => return refuse(refusal),
         Ok(Request::OptedOut) => return skip(Reason::OptedOut, Vec::new()),
@@ -43,7 +54,7 @@ pub fn decide(input: &Input<'_>) -> Verdict {
     };
     match plan(input, sources, proxy) {
         Ok(plan) => {
-            let warnings = warnings(input, &plan);
+            let warnings = warnings(input, sources, &plan);
             Verdict {
                 decision: Decision::Inject(Box::new(plan)),
                 warnings,
@@ -137,37 +148,110 @@ fn refuse_port_in_use(pod: Pod<'_>, proxy: &Proxy) -> Result<(), Refusal> {
     }
 }
 
+/// Why a pod that asks for nothing may have been meant to.
 fn not_requested(sources: Sources<'_>) -> Vec<Warning> {
-    match client_id(sources.service_account) {
-        Some(_) => {
-            vec![Warning::NotRequested {
-                service_account: sources.pod.service_account_name().to_owned(),
-            }]
-        }
-        None => Vec::new(),
-    }
+    let selected = client_id(sources.service_account).map(|_| Warning::NotRequested {
+        service_account: sources.pod.service_account_name().to_owned(),
+    });
+    let keys = keys::warnings(sources.pod, sources.service_account, sources.namespace);
+    most(selected.into_iter().chain(keys))
 }
 
-fn warnings(input: &Input<'_>, plan: &Plan) -> Vec<Warning> {
-    let pod = Pod(input.pod);
+fn warnings(input: &Input<'_>, sources: Sources<'_>, plan: &Plan) -> Vec<Warning> {
+    let mut warnings = identity_warnings(input, sources, plan);
+    warnings.extend(keys::warnings(
+        sources.pod,
+        sources.service_account,
+        sources.namespace,
+    ));
+    warnings.extend(skip_warnings(sources.pod, &plan.settings));
+    warnings.extend(container_warnings(sources.pod, plan));
+    if plan.settings.proxy.is_some() {
+        warnings.extend(proxy_warnings(sources.pod, plan));
+    }
+    most(warnings)
+}
+
+fn most(warnings: impl IntoIterator<Item = Warning>) -> Vec<Warning> {
+    warnings.into_iter().take(super::warning::MOST).collect()
+}
+
+fn identity_warnings(input: &Input<'_>, sources: Sources<'_>, plan: &Plan) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    let service_account = pod.service_account_name().to_owned();
+    let service_account = sources.pod.service_account_name().to_owned();
+    let unexpanded = [names::CLIENT_ID, names::TENANT_ID]
+        .into_iter()
+        .find(|key| {
+            sources
+                .service_account
+                .get(key)
+                .is_some_and(|value| ["${", "$(", "{{"].iter().any(|open| value.contains(open)))
+        });
     match (input.service_account, &plan.identity.client_id) {
         (None, _) => warnings.push(Warning::NoServiceAccount { service_account }),
         (Some(_), None) => warnings.push(Warning::NoClientId { service_account }),
-        (Some(_), Some(_)) => {}
+        (Some(_), Some(client_id)) => match unexpanded {
+            Some(key) => warnings.push(Warning::Unexpanded {
+                service_account,
+                key,
+            }),
+            None if uuid::Uuid::try_parse(client_id).is_err() => {
+                warnings.push(Warning::ClientIdNotAGuid { service_account });
+            }
+            None => {}
+        },
     }
     if plan.identity.tenant_id.is_none() {
         warnings.push(Warning::NoTenant);
     }
-    if plan.settings.proxy.is_some() && !plan.native_sidecar && ends_or_initialises(pod) {
-        warnings.push(Warning::ClassicSidecar);
-    }
+    warnings
+}
+
+fn skip_warnings(pod: Pod<'_>, settings: &Settings) -> Vec<Warning> {
+    let unknown = settings
+        .skip_containers
+        .iter()
+        .filter(|name| pod.container(name).is_none());
+    unknown
+        .map(|name| match name.contains(',') {
+            true => Warning::CommaInSkipList {
+                entry: name.clone(),
+            },
+            false => Warning::UnknownSkipped {
+                container: name.clone(),
+            },
+        })
+        .collect()
+}
+
+fn container_warnings(pod: Pod<'_>, plan: &Plan) -> Vec<Warning> {
     let token_volume = TokenVolume::of(pod, &plan.identity.audience).name();
+    let ours = [
+        (names::AZURE_CLIENT_ID, plan.identity.client_id.as_deref()),
+        (names::AZURE_TENANT_ID, plan.identity.tenant_id.as_deref()),
+        (
+            names::AZURE_AUTHORITY_HOST,
+            Some(&*plan.identity.authority_host),
+        ),
+    ];
+    let mut warnings = Vec::new();
     for container in pod
         .containers()
         .filter(|container| plan.settings.reaches(container.name()))
     {
+        for (variable, value) in ours {
+            let own = container
+                .variable(variable)
+                .and_then(|entry| entry.get("value")?.as_str());
+            if own.is_some_and(|own| {
+                value.is_some_and(|value| own.trim_end_matches('/') != value.trim_end_matches('/'))
+            }) {
+                warnings.push(Warning::OwnValue {
+                    container: container.name().to_owned(),
+                    variable,
+                });
+            }
+        }
         let mounted = container.mount_at(names::TOKEN_MOUNT);
         if mounted.is_some_and(|mount| mount.get("name").is_none_or(|name| name != token_volume)) {
             warnings.push(Warning::MountInUse {
@@ -175,7 +259,39 @@ fn warnings(input: &Input<'_>, plan: &Plan) -> Vec<Warning> {
             });
         }
     }
-    warnings.truncate(super::warning::MOST);
+    warnings
+}
+
+fn proxy_warnings(pod: Pod<'_>, plan: &Plan) -> Vec<Warning> {
+    let own = |container: &Container<'_>| !container.injected();
+    let unknowable = pod
+        .containers()
+        .filter(own)
+        .filter(|container| headers::unknowable(*container));
+    let mut warnings: Vec<Warning> = unknowable
+        .map(|container| Warning::HeaderNotHandedOn {
+            container: container.name().to_owned(),
+        })
+        .collect();
+    // What was put before them by hand, or by another mutator, stays there.
+    let ours = [names::INIT_CONTAINER, names::PROXY_CONTAINER]
+        .into_iter()
+        .filter_map(|name| pod.container(name));
+    let place = ours
+        .filter(|ours| ours.list == List::Init)
+        .map(|ours| ours.index)
+        .max()
+        .unwrap_or(0);
+    let before = pod
+        .list(List::Init)
+        .filter(own)
+        .filter(|container| container.index < place);
+    warnings.extend(before.map(|container| Warning::BeforeProxy {
+        container: container.name().to_owned(),
+    }));
+    if !plan.native_sidecar && ends_or_initialises(pod) {
+        warnings.push(Warning::ClassicSidecar);
+    }
     warnings
 }
 
@@ -184,10 +300,7 @@ fn ends_or_initialises(pod: Pod<'_>) -> bool {
     let restarts = pod
         .spec("restartPolicy")
         .is_none_or(|policy| policy == "Always");
-    !restarts
-        || pod
-            .list(super::List::Init)
-            .any(|container| !container.injected())
+    !restarts || pod.list(List::Init).any(|container| !container.injected())
 }
 
 fn client_id(service_account: &Annotations) -> Option<&str> {

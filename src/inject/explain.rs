@@ -161,6 +161,10 @@ mod tests {
         fn broken(mut self, rule: Rule) -> Self {
             let spec = match rule {
                 Rule::Mirror => return self.annotated(names::MIRROR_POD),
+                Rule::Text => {
+                    self.pod["metadata"]["labels"]["azure.workload.identity/x"] = json!(5);
+                    return self;
+                }
                 Rule::Proxy => return self.annotated(names::INJECT_PROXY),
                 Rule::Setting(names::RESOURCE_IDS) => {
                     self.service_account.insert(0, (names::RESOURCE_IDS, "x"));
@@ -221,7 +225,7 @@ mod tests {
     /// The rules that can stop a pod, in their order.
     fn stopping() -> Vec<Rule> {
         let never = [names::SKIP_CONTAINERS, names::CLIENT_ID, names::TENANT_ID].map(Rule::Setting);
-        let asking = [Rule::Mirror, Rule::OptOut, Rule::Proxy];
+        let asking = [Rule::Mirror, Rule::Text, Rule::OptOut, Rule::Proxy];
         let fitting = FITTING.into_iter().filter(|rule| !never.contains(rule));
         asking.into_iter().chain(fitting).collect()
     }

@@ -12,6 +12,8 @@ mod annotations;
 mod decide;
 mod explain;
 mod flags;
+mod headers;
+mod keys;
 mod parts;
 mod patch;
 mod pod;
@@ -27,6 +29,7 @@ mod warning;
 
 use std::fmt;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::names;
@@ -35,6 +38,7 @@ pub use annotations::Annotations;
 pub use decide::{decide, needs_service_account};
 pub use explain::{Explanation, Step, explain};
 pub use flags::{Flags, NativeSidecar};
+pub use keys::{Place, above_template};
 pub use patch::patch;
 pub use pod::{Container, List, Pod};
 pub use quantity::{NotAQuantity, Quantity};
@@ -145,7 +149,7 @@ impl fmt::Display for Reason {
 }
 
 /// Everything that decides what a pod gets.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// What was asked for.
     pub settings: Settings,
@@ -158,7 +162,7 @@ pub struct Plan {
 }
 
 /// Who the pod is at Microsoft Entra.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Identity {
     /// From the ServiceAccount alone.
     pub client_id: Option<String>,

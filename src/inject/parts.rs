@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::headers::Accepted;
 use super::{Capture, Identity, Passthrough, Plan, Pod, Proxy, Resources};
 use crate::names;
 
@@ -91,7 +92,9 @@ pub fn proxy_container(plan: &Plan, proxy: &Proxy, pod: Pod<'_>, volume: &str) -
     let port = format!("--port={}", proxy.port);
     let mut env = identity_variables(&plan.identity);
     env.push(identity_header());
-    env.extend(accepted_headers(pod));
+    let headers = Accepted::missing(pod, None);
+    env.extend(headers.sources);
+    env.extend(headers.values.as_deref().map(accepted_headers));
     env.extend(
         proxy
             .resource_ids
@@ -130,49 +133,15 @@ pub fn proxy_container(plan: &Plan, proxy: &Proxy, pod: Pod<'_>, volume: &str) -
     container
 }
 
-/// The header values that the pod's containers set themselves, handed to the proxy so that it accepts them.
-/// One from a Secret or ConfigMap becomes a variable of its own, which the kubelet expands.
-fn accepted_headers(pod: Pod<'_>) -> Vec<Value> {
-    let mut variables: Vec<Value> = Vec::new();
-    let mut values: Vec<String> = Vec::new();
-    for container in pod.containers().filter(|container| !container.injected()) {
-        let Some(entry) = container.variable(names::IDENTITY_HEADER) else {
-            continue;
-        };
-        let source = entry
-            .get("valueFrom")
-            .filter(|source| source.get("fieldRef").is_none());
-        let value = match (entry.get("value").and_then(Value::as_str), source) {
-            (Some(""), _) | (None, None) => continue,
-            (Some(literal), _) => literal.to_owned(),
-            (None, Some(source)) => {
-                let known = variables
-                    .iter()
-                    .position(|variable| variable["valueFrom"] == *source);
-                let number = known.unwrap_or(variables.len());
-                let name = format!("{}_{number}", names::ACCEPTED_IDENTITY_HEADERS);
-                if known.is_none() {
-                    variables.push(json!({"name": name, "valueFrom": source}));
-                }
-                format!("$({name})")
-            }
-        };
-        if !values.contains(&value) {
-            values.push(value);
-        }
-    }
-    if !values.is_empty() {
-        variables.push(variable(
-            names::ACCEPTED_IDENTITY_HEADERS,
-            &values.join("\n"),
-        ));
-    }
-    variables
-}
-
 /// The App Service secret: the pod's uid, which a forged request from elsewhere can't know.
 fn identity_header() -> Value {
     json!({"name": names::IDENTITY_HEADER, "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}})
+}
+
+/// The list of header values that the proxy accepts besides its own.
+#[must_use]
+pub fn accepted_headers(values: &str) -> Value {
+    variable(names::ACCEPTED_IDENTITY_HEADERS, values)
 }
 
 fn variable(name: &str, value: &str) -> Value {

@@ -7,6 +7,7 @@ use json_patch::jsonptr::{PointerBuf, Token};
 use json_patch::{AddOperation, Patch, PatchOperation};
 use serde_json::{Value, json};
 
+use super::headers::Accepted;
 use super::status::Status;
 use super::volume::TokenVolume;
 use super::{Capture, Container, List, Plan, Pod, Proxy, parts};
@@ -57,6 +58,10 @@ impl<'a> Builder<'a> {
     fn add(&mut self) {
         // Containers first, while their places are still those of the pod as it came.
         let volume = TokenVolume::of(self.pod, &self.plan.identity.audience);
+        self.mounted = self
+            .pod
+            .containers()
+            .any(|container| container.mounts(volume.name()));
         for container in self
             .pod
             .containers()
@@ -134,27 +139,48 @@ impl<'a> Builder<'a> {
         } else {
             List::Regular
         };
-        if self.pod.container(names::PROXY_CONTAINER).is_none() {
-            self.mounted = true;
-            // A redirect that is there already keeps its place before the proxy.
-            let after_redirect =
-                |container: Container<'_>| (container.list == list).then_some(container.index + 1);
-            let place = self
-                .pod
-                .container(names::INIT_CONTAINER)
-                .and_then(after_redirect)
-                .unwrap_or(0);
-            let container = parts::proxy_container(self.plan, proxy, self.pod, volume);
-            self.insert_container(list, place, names::PROXY_CONTAINER, container);
+        let redirect = self.pod.container(names::INIT_CONTAINER);
+        let present = self.pod.container(names::PROXY_CONTAINER);
+        match present {
+            Some(container) if self.status.added(names::PROXY_CONTAINER) => {
+                self.add_accepted_headers(container);
+            }
+            Some(_) => {}
+            None => {
+                self.mounted = true;
+                // A redirect that is there already keeps its place before the proxy.
+                let after = redirect
+                    .filter(|redirect| redirect.list == list)
+                    .map(|redirect| redirect.index + 1);
+                let container = parts::proxy_container(self.plan, proxy, self.pod, volume);
+                self.insert_container(list, after.unwrap_or(0), names::PROXY_CONTAINER, container);
+            }
         }
-        if proxy.capture == Capture::Redirect && self.pod.container(names::INIT_CONTAINER).is_none()
-        {
+        if proxy.capture == Capture::Redirect && redirect.is_none() {
+            // A proxy that is there already keeps its place after the redirect: before it nobody would answer.
+            let before = present
+                .filter(|proxy| proxy.list == List::Init)
+                .map_or(0, |proxy| proxy.index);
             let container = parts::redirect_container(self.plan, proxy);
-            self.insert_container(List::Init, 0, names::INIT_CONTAINER, container);
+            self.insert_container(List::Init, before, names::INIT_CONTAINER, container);
         }
         if list == List::Regular {
             self.add_default_container();
         }
+    }
+
+    /// Our proxy learns the headers of containers that came after it.
+    fn add_accepted_headers(&mut self, proxy: Container<'_>) {
+        let missing = Accepted::missing(self.pod, Some(proxy));
+        let Some(values) = missing.values else { return };
+        let index = proxy.index.to_string();
+        let path = ["spec", proxy.list.key(), &index, "env"];
+        let end: Vec<&str> = path.into_iter().chain(["-"]).collect();
+        for source in missing.sources {
+            self.operation(&end, source);
+        }
+        // The kubelet expands references to what stands before and takes the last of a name: the list comes anew, at the end.
+        self.operation(&end, parts::accepted_headers(&values));
     }
 
     fn insert_container(&mut self, list: List, place: usize, name: &str, container: Value) {

@@ -59,23 +59,44 @@ impl<'a> Pod<'a> {
             .as_str()
     }
 
+    /// The keys of all labels.
+    pub fn label_keys(self) -> impl Iterator<Item = &'a str> {
+        self.metadata_keys("labels")
+    }
+
     /// The keys of all annotations.
     pub fn annotation_keys(self) -> impl Iterator<Item = &'a str> {
-        let annotations = self
+        self.metadata_keys("annotations")
+    }
+
+    fn metadata_keys(self, field: &str) -> impl Iterator<Item = &'a str> {
+        self.metadata(field).map(|(key, _)| key)
+    }
+
+    /// Labels and annotations whose value is no text.
+    pub fn not_texts(self) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        let entries = self.metadata("labels").chain(self.metadata("annotations"));
+        entries.filter(|(_, value)| !value.is_string() && !value.is_null())
+    }
+
+    fn metadata(self, field: &str) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        let map = self
             .0
             .get("metadata")
-            .and_then(|metadata| metadata.get("annotations"));
-        annotations
-            .and_then(Value::as_object)
-            .into_iter()
+            .and_then(|metadata| metadata.get(field))
+            .and_then(Value::as_object);
+        map.into_iter()
             .flatten()
-            .map(|(key, _)| key.as_str())
+            .map(|(key, value)| (key.as_str(), value))
     }
 
     /// The name of the pod's ServiceAccount; `default` where it names none.
     #[must_use]
     pub fn service_account_name(self) -> &'a str {
-        let name = self.spec("serviceAccountName").and_then(Value::as_str);
+        // The API server fills the one from the other, its old name, before it asks anyone.
+        let name = ["serviceAccountName", "serviceAccount"]
+            .into_iter()
+            .find_map(|key| self.spec(key)?.as_str());
         name.filter(|name| !name.is_empty()).unwrap_or("default")
     }
 
@@ -196,6 +217,20 @@ impl<'a> Container<'a> {
             .find(|mount| path(mount).is_some_and(|path| path.trim_end_matches('/') == folder))
     }
 
+    /// Whether it mounts that volume.
+    #[must_use]
+    pub fn mounts(self, volume: &str) -> bool {
+        let mounts = self
+            .raw
+            .get("volumeMounts")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
+        mounts
+            .into_iter()
+            .any(|mount| mount.get("name").is_some_and(|name| name == volume))
+    }
+
     /// Whether it declares that TCP port.
     #[must_use]
     pub fn declares_port(self, port: u16) -> bool {
@@ -208,7 +243,7 @@ impl<'a> Container<'a> {
         let tcp = |entry: &Value| {
             entry
                 .get("protocol")
-                .is_none_or(|protocol| protocol == "TCP")
+                .is_none_or(|protocol| protocol.is_null() || protocol == "TCP")
         };
         ports
             .into_iter()

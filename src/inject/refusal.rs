@@ -11,6 +11,14 @@ pub enum Refusal {
         /// Its value.
         value: String,
     },
+    /// A label or annotation that YAML reads as a number or boolean; the API server takes none.
+    #[error("{key}: {value} is not a text; put it in quotes")]
+    NotText {
+        /// The label or annotation.
+        key: String,
+        /// Its value, as JSON.
+        value: String,
+    },
     /// A port that is none.
     #[error("{key}: {value:?} is not a port; use a number from 1 to 65535")]
     Port {
@@ -116,6 +124,7 @@ impl Refusal {
     pub fn reason(&self) -> &'static str {
         match self {
             Refusal::Boolean { .. } => "invalid_boolean",
+            Refusal::NotText { .. } => "not_text",
             Refusal::Port { .. } => "invalid_port",
             Refusal::Expiration { .. } | Refusal::ExpirationRange { .. } => "invalid_expiration",
             Refusal::Word { .. } => "invalid_word",

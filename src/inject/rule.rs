@@ -5,7 +5,8 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::sources::{Origin, Sources, origins};
+use super::keys::Place;
+use super::sources::Sources;
 use super::volume::TokenVolume;
 use super::{Container, Decision, Reason, Refusal};
 use crate::names;
@@ -15,6 +16,8 @@ use crate::names;
 pub enum Rule {
     /// The image of a static pod stays as it is.
     Mirror,
+    /// Labels and annotations of ours must be text.
+    Text,
     /// The pod's label can say no.
     OptOut,
     /// An annotation asks for identity and proxy.
@@ -36,8 +39,9 @@ pub enum Rule {
 }
 
 /// The rules that say whether anything is asked for; the first that does ends them.
-pub const ASKING: [Rule; 5] = [
+pub const ASKING: [Rule; 6] = [
     Rule::Mirror,
+    Rule::Text,
     Rule::OptOut,
     Rule::Proxy,
     Rule::Identity,
@@ -97,6 +101,7 @@ impl Rule {
 
     fn refusing(refusal: &Refusal) -> Self {
         match refusal {
+            Refusal::NotText { .. } => Rule::Text,
             Refusal::Boolean { key, .. } if *key == names::USE => Rule::OptOut,
             Refusal::Boolean { .. } => Rule::Proxy,
             Refusal::Word { key, .. } if *key == names::SELECT => Rule::Selection,
@@ -135,6 +140,7 @@ impl Rule {
     pub fn name(self) -> &'static str {
         match self {
             Rule::Mirror => "mirror-pod",
+            Rule::Text => "not-text",
             Rule::OptOut => "opted-out",
             Rule::Proxy => "proxy-requested",
             Rule::Identity => "identity-requested",
@@ -155,6 +161,11 @@ impl Rule {
             Rule::Mirror => {
                 let value = pod.annotation(names::MIRROR_POD);
                 Look::new("pod annotation", names::MIRROR_POD, value)
+            }
+            Rule::Text => {
+                let other = pod.not_texts().find(|(key, _)| names::resembles_ours(key));
+                let value = other.map(|(key, value)| format!("{key}: {value}"));
+                Look::new("pod", "labels and annotations", value.as_deref())
             }
             Rule::OptOut | Rule::Identity => {
                 Look::new("pod label", names::USE, pod.label(names::USE))
@@ -196,13 +207,12 @@ impl Look {
     }
 
     fn annotation(key: &str, sources: Sources<'_>) -> Self {
-        match sources.find(key) {
-            Some((origin, value)) => Look::new(&format!("{origin} annotation"), key, Some(value)),
-            None => {
-                let origins: Vec<String> = origins(key).iter().map(Origin::to_string).collect();
-                Look::new(&format!("{} annotation", origins.join(" or ")), key, None)
-            }
+        if let Some((place, value)) = sources.find(key) {
+            return Look::new(&place.to_string(), key, Some(value));
         }
+        let places = Place::NEAREST.iter().filter(|place| place.knows(key));
+        let places: Vec<String> = places.map(Place::to_string).collect();
+        Look::new(&places.join(" or "), key, None)
     }
 }
 

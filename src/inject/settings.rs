@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::Serialize;
+
 use super::Refusal;
 use super::quantity::Quantity;
 use super::sources::Sources;
 use crate::names;
 
 /// What was asked for, checked.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Settings {
     /// Seconds the projected token lives, 3600 to 86400.
     pub token_expiration: i64,
@@ -20,7 +22,7 @@ pub struct Settings {
 }
 
 /// The proxy sidecar's settings.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Proxy {
     /// The port it listens on.
     pub port: u16,
@@ -37,7 +39,7 @@ pub struct Proxy {
 }
 
 /// How requests for IMDS reach the proxy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
 pub enum Capture {
     /// An init container redirects 169.254.169.254:80 (needs NET_ADMIN).
     #[default]
@@ -47,7 +49,7 @@ pub enum Capture {
 }
 
 /// What becomes of IMDS paths other than identity.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, clap::ValueEnum)]
 pub enum Passthrough {
     /// They reach the node's IMDS.
     #[default]
@@ -57,7 +59,7 @@ pub enum Passthrough {
 }
 
 /// Requests and limits of an injected container.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Resources {
     /// CPU request.
     pub cpu_request: Quantity,

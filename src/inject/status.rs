@@ -2,7 +2,6 @@
 //! With it the pod can be restored exactly, and drift is seen without guessing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -90,6 +89,12 @@ impl Status {
         }
     }
 
+    /// Whether an earlier pass added that container.
+    #[must_use]
+    pub fn added(&self, container: &str) -> bool {
+        self.init_containers.contains(container) || self.containers.contains(container)
+    }
+
     /// Stamps version and settings.
     pub fn stamp(&mut self, plan: &Plan) {
         env!("CARGO_PKG_VERSION").clone_into(&mut self.version);
@@ -99,29 +104,11 @@ impl Status {
 
 /// Twelve hex digits that change with anything that decides what a pod gets.
 fn fingerprint(plan: &Plan) -> String {
-    let mut digest = FingerprintHasher(Sha256::new());
-    std::hash::Hash::hash(plan, &mut digest);
-    digest
-        .0
-        .finalize()
+    // Plain values always serialise.
+    let plan = serde_json::to_vec(plan).unwrap_or_default();
+    Sha256::digest(plan)
         .iter()
         .take(6)
-        .fold(String::new(), |mut hex, byte| {
-            // Writing to a String can't fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
-}
-
-/// Feeds derived `Hash` into SHA-256, whose result does not change with the compiler's hasher.
-struct FingerprintHasher(Sha256);
-
-impl std::hash::Hasher for FingerprintHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-
-    fn finish(&self) -> u64 {
-        0
-    }
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use super::keys::Place;
+use crate::names;
+
 /// Most warnings an answer carries.
 pub const MOST: usize = 5;
 /// Most characters of one.
@@ -10,30 +13,92 @@ pub const LENGTH: usize = 120;
 /// Something that was not done, or will not work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
-    /// The pod asks for identity, its ServiceAccount names none.
-    NoClientId {
-        /// The ServiceAccount.
-        service_account: String,
-    },
     /// The pod's ServiceAccount is not known.
     NoServiceAccount {
         /// The ServiceAccount.
         service_account: String,
     },
-    /// Neither the ServiceAccount nor the server names a tenant.
-    NoTenant,
+    /// The pod asks for identity, its ServiceAccount names none.
+    NoClientId {
+        /// The ServiceAccount.
+        service_account: String,
+    },
     /// The ServiceAccount names an identity, the pod asks for none.
     NotRequested {
         /// The ServiceAccount.
         service_account: String,
     },
-    /// Without native sidecars a pod that should end, or that has init containers, is served badly.
-    ClassicSidecar,
+    /// A client id that is no GUID: an object's name, or a resource id.
+    ClientIdNotAGuid {
+        /// The ServiceAccount.
+        service_account: String,
+    },
+    /// A placeholder that no template engine replaced.
+    Unexpanded {
+        /// The ServiceAccount.
+        service_account: String,
+        /// The annotation.
+        key: &'static str,
+    },
+    /// Neither the ServiceAccount nor the server names a tenant.
+    NoTenant,
+    /// A key nobody knows, near to one that is known.
+    Misspelt {
+        /// As it was written.
+        key: String,
+        /// Where it stands.
+        place: Place,
+        /// The known key.
+        meant: &'static str,
+    },
+    /// A known key where it means nothing.
+    WrongObject {
+        /// The key.
+        key: String,
+        /// Where it stands.
+        place: Place,
+        /// Where it belongs.
+        belongs: Place,
+    },
+    /// A key on a workload rather than on its pod template.
+    AboveTemplate {
+        /// The key.
+        key: &'static str,
+    },
+    /// A comma in the list that semicolons part.
+    CommaInSkipList {
+        /// The entry that has it.
+        entry: String,
+    },
+    /// A container to be skipped that the pod does not have.
+    UnknownSkipped {
+        /// The name.
+        container: String,
+    },
+    /// A container's own value of a variable, other than ours; it keeps it.
+    OwnValue {
+        /// The container.
+        container: String,
+        /// The variable.
+        variable: &'static str,
+    },
     /// A container mounts something else where the token belongs.
     MountInUse {
         /// The container.
         container: String,
     },
+    /// A header set by reference to what the proxy does not have.
+    HeaderNotHandedOn {
+        /// The container.
+        container: String,
+    },
+    /// An init container that starts before the proxy.
+    BeforeProxy {
+        /// The container.
+        container: String,
+    },
+    /// Without native sidecars a pod that should end, or that has init containers, is served badly.
+    ClassicSidecar,
 }
 
 impl Warning {
@@ -41,12 +106,22 @@ impl Warning {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Warning::NoClientId { .. } => "no_client_id",
             Warning::NoServiceAccount { .. } => "no_service_account",
-            Warning::NoTenant => "no_tenant",
+            Warning::NoClientId { .. } => "no_client_id",
             Warning::NotRequested { .. } => "not_requested",
-            Warning::ClassicSidecar => "classic_sidecar",
+            Warning::ClientIdNotAGuid { .. } => "client_id_not_a_guid",
+            Warning::Unexpanded { .. } => "unexpanded",
+            Warning::NoTenant => "no_tenant",
+            Warning::Misspelt { .. } => "misspelt",
+            Warning::WrongObject { .. } => "wrong_object",
+            Warning::AboveTemplate { .. } => "above_template",
+            Warning::CommaInSkipList { .. } => "comma_in_skip_list",
+            Warning::UnknownSkipped { .. } => "unknown_skipped",
+            Warning::OwnValue { .. } => "own_value",
             Warning::MountInUse { .. } => "mount_in_use",
+            Warning::HeaderNotHandedOn { .. } => "header_not_handed_on",
+            Warning::BeforeProxy { .. } => "before_proxy",
+            Warning::ClassicSidecar => "classic_sidecar",
         }
     }
 
@@ -64,28 +139,100 @@ impl Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Warning::NoClientId { service_account } => {
-                write!(
-                    f,
-                    "ServiceAccount {service_account} has no azure.workload.identity/client-id: AZURE_CLIENT_ID not set"
-                )
-            }
             Warning::NoServiceAccount { service_account } => {
                 write!(
                     f,
                     "ServiceAccount {service_account} not found: AZURE_CLIENT_ID not set"
                 )
             }
-            Warning::NoTenant => {
+            Warning::NoClientId { service_account } => {
                 write!(
                     f,
-                    "no tenant: set azure.workload.identity/tenant-id on the ServiceAccount; AZURE_TENANT_ID not set"
+                    "AZURE_CLIENT_ID not set: no {} on ServiceAccount {service_account}",
+                    names::CLIENT_ID
                 )
             }
             Warning::NotRequested { service_account } => {
                 write!(
                     f,
-                    "not injected: ServiceAccount {service_account} has a client-id, but the pod has no label azure.workload.identity/use"
+                    "not injected: pod has no label {}, but ServiceAccount {service_account} a client-id",
+                    names::USE
+                )
+            }
+            Warning::ClientIdNotAGuid { service_account } => {
+                write!(
+                    f,
+                    "client-id of ServiceAccount {service_account} is not a GUID; set the identity's client id, not its name"
+                )
+            }
+            Warning::Unexpanded {
+                service_account,
+                key,
+            } => {
+                write!(
+                    f,
+                    "{} of ServiceAccount {service_account} holds a placeholder that was not replaced",
+                    short(key)
+                )
+            }
+            Warning::NoTenant => {
+                write!(
+                    f,
+                    "AZURE_TENANT_ID not set: no {} on the ServiceAccount, no default",
+                    names::TENANT_ID
+                )
+            }
+            Warning::Misspelt { key, place, meant } => {
+                let meant = if key.starts_with(prefix(meant)) {
+                    short(meant)
+                } else {
+                    meant
+                };
+                write!(f, "{place} {key} is not known; is {meant} meant?")
+            }
+            Warning::WrongObject {
+                key,
+                place,
+                belongs,
+            } => write!(f, "{key} does nothing as {place}; it is a {belongs}"),
+            Warning::AboveTemplate { key } => {
+                write!(f, "{key} does nothing here; set it on the pod template")
+            }
+            Warning::CommaInSkipList { entry } => {
+                write!(
+                    f,
+                    "skip-containers: {entry:?} has a comma; names are separated by semicolons"
+                )
+            }
+            Warning::UnknownSkipped { container } => {
+                write!(f, "skip-containers: the pod has no container {container:?}")
+            }
+            Warning::OwnValue {
+                container,
+                variable,
+            } => {
+                write!(
+                    f,
+                    "container {container} sets {variable} itself to another value, and keeps it"
+                )
+            }
+            Warning::MountInUse { container } => {
+                write!(
+                    f,
+                    "container {container} mounts its own volume at {}: token not mounted",
+                    names::TOKEN_MOUNT
+                )
+            }
+            Warning::HeaderNotHandedOn { container } => {
+                write!(
+                    f,
+                    "container {container}: IDENTITY_HEADER refers to its own variables, unknown to the proxy"
+                )
+            }
+            Warning::BeforeProxy { container } => {
+                write!(
+                    f,
+                    "init container {container} starts before azwi-proxy, which can't answer it yet"
                 )
             }
             Warning::ClassicSidecar => {
@@ -94,12 +241,91 @@ impl fmt::Display for Warning {
                     "no native sidecars here: init containers get no token, a Job would not end by itself"
                 )
             }
-            Warning::MountInUse { container } => {
-                write!(
-                    f,
-                    "container {container} mounts its own volume at /var/run/secrets/azure/tokens: token not mounted"
-                )
-            }
         }
+    }
+}
+
+fn prefix(key: &str) -> &str {
+    key.find('/').map_or("", |slash| &key[..=slash])
+}
+
+fn short(key: &str) -> &str {
+    key.rsplit('/').next().unwrap_or(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every variant with names as long as they come in practice: no sentence is cut.
+    #[test]
+    fn sentences_fit() {
+        let service_account = "workload-identity-sa".to_owned();
+        let container = "application-server".to_owned();
+        let key = "azure.workload.identity/service-account-token-expirations".to_owned();
+        let table = [
+            Warning::NoServiceAccount {
+                service_account: service_account.clone(),
+            },
+            Warning::NoClientId {
+                service_account: service_account.clone(),
+            },
+            Warning::NotRequested {
+                service_account: service_account.clone(),
+            },
+            Warning::ClientIdNotAGuid {
+                service_account: service_account.clone(),
+            },
+            Warning::Unexpanded {
+                service_account,
+                key: names::TENANT_ID,
+            },
+            Warning::NoTenant,
+            Warning::Misspelt {
+                key,
+                place: Place::PodAnnotation,
+                meant: names::PROXY_PORT,
+            },
+            Warning::WrongObject {
+                key: names::PROXY_PORT.to_owned(),
+                place: Place::ServiceAccount,
+                belongs: Place::PodAnnotation,
+            },
+            Warning::AboveTemplate {
+                key: names::TOKEN_EXPIRATION,
+            },
+            Warning::CommaInSkipList {
+                entry: "istio-proxy,fluent-bit".to_owned(),
+            },
+            Warning::UnknownSkipped {
+                container: container.clone(),
+            },
+            Warning::OwnValue {
+                container: container.clone(),
+                variable: names::AZURE_AUTHORITY_HOST,
+            },
+            Warning::MountInUse {
+                container: container.clone(),
+            },
+            Warning::HeaderNotHandedOn {
+                container: container.clone(),
+            },
+            Warning::BeforeProxy { container },
+            Warning::ClassicSidecar,
+        ];
+        for warning in table {
+            let sentence = warning.to_string();
+            assert!(
+                sentence.chars().count() <= LENGTH,
+                "{} characters: {sentence}",
+                sentence.chars().count()
+            );
+            assert_eq!(warning.text(), sentence);
+        }
+        let long = Warning::UnknownSkipped {
+            container: "x".repeat(200),
+        }
+        .text();
+        assert_eq!((long.chars().count(), long.ends_with('…')), (LENGTH, true));
     }
 }

@@ -5,12 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	core "k8s.io/api/core/v1"
 	rbac "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -22,82 +19,58 @@ const (
 	discoveryRole = "system:service-account-issuer-discovery"
 )
 
-// bootstrap makes of a starting API server a cluster that a test can use, and
-// returns when it is one or starting ends. What has to go on afterwards goes
-// on until ctx ends.
-func bootstrap(ctx, starting context.Context, kubeconfig string) error {
+// bootstrap makes of starting components a cluster that a test can use.
+type bootstrap struct {
+	admin     kubernetes.Interface
+	anonymous kubernetes.Interface
+}
+
+func newBootstrap(kubeconfig string) (*bootstrap, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
-		return fmt.Errorf("reading the kubeconfig: %w", err)
+		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
 	}
 	config.QPS = -1 // No limit of our own: polling would soon reach it.
 	admin, err := kubernetes.NewForConfig(config)
 	if err != nil {
-		return fmt.Errorf("making the admin's client: %w", err)
+		return nil, fmt.Errorf("making the admin's client: %w", err)
 	}
 	anonymous, err := kubernetes.NewForConfig(rest.AnonymousClientConfig(config))
 	if err != nil {
-		return fmt.Errorf("making the anonymous client: %w", err)
+		return nil, fmt.Errorf("making the anonymous client: %w", err)
 	}
+	return &bootstrap{admin: admin, anonymous: anonymous}, nil
+}
 
-	if err := poll(starting, "waiting for /readyz", func() error {
-		return get(starting, admin, "/readyz")
-	}); err != nil {
-		return err
-	}
-
-	go giveServiceAccounts(ctx, admin)
-	if err := poll(starting, "waiting for the default service account", func() error {
-		_, err := admin.CoreV1().ServiceAccounts("default").Get(starting, "default", meta.GetOptions{})
-		return err
-	}); err != nil {
-		return err
-	}
-
-	if err := publishDiscovery(starting, admin); err != nil {
-		return fmt.Errorf("publishing the issuer's discovery document: %w", err)
-	}
-	return poll(starting, "waiting for the issuer's discovery document", func() error {
-		return get(starting, anonymous, discoveryPath)
+func (b *bootstrap) waitForAPIServer(ctx context.Context) error {
+	return poll(ctx, "waiting for /readyz", func() error {
+		return get(ctx, b.admin, "/readyz")
 	})
 }
 
-// giveServiceAccounts makes the `default` ServiceAccount in every namespace
-// there is or will be, as a controller-manager would: without it every pod is
-// refused. A pod created right after its namespace is fine, for the API server
-// itself waits about a second for this one account.
-func giveServiceAccounts(ctx context.Context, admin kubernetes.Interface) {
-	// A watch ends from time to time, and another begins with what there is.
-	wait.UntilWithContext(ctx, func(ctx context.Context) {
-		namespaces, err := admin.CoreV1().Namespaces().Watch(ctx, meta.ListOptions{})
-		if err != nil {
-			return
-		}
-		defer namespaces.Stop()
-		for event := range namespaces.ResultChan() {
-			namespace, ok := event.Object.(*core.Namespace)
-			if !ok || event.Type != watch.Added {
-				continue
-			}
-			account := &core.ServiceAccount{ObjectMeta: meta.ObjectMeta{Name: "default"}}
-			_, err := admin.CoreV1().ServiceAccounts(namespace.Name).Create(ctx, account, meta.CreateOptions{})
-			if err != nil && !errors.IsAlreadyExists(err) {
-				return
-			}
-		}
-	}, pollEvery)
-}
-
 // publishDiscovery lets anyone read the discovery document and the keys, as
-// Entra has to.
-func publishDiscovery(ctx context.Context, admin kubernetes.Interface) error {
+// Entra has to, and returns when they can.
+func (b *bootstrap) publishDiscovery(ctx context.Context) error {
 	binding := &rbac.ClusterRoleBinding{
 		ObjectMeta: meta.ObjectMeta{Name: "public-service-account-issuer-discovery"},
 		RoleRef:    rbac.RoleRef{APIGroup: rbac.GroupName, Kind: "ClusterRole", Name: discoveryRole},
 		Subjects:   []rbac.Subject{{APIGroup: rbac.GroupName, Kind: rbac.GroupKind, Name: "system:unauthenticated"}},
 	}
-	_, err := admin.RbacV1().ClusterRoleBindings().Create(ctx, binding, meta.CreateOptions{})
-	return err
+	if _, err := b.admin.RbacV1().ClusterRoleBindings().Create(ctx, binding, meta.CreateOptions{}); err != nil {
+		return fmt.Errorf("publishing the issuer's discovery document: %w", err)
+	}
+	return poll(ctx, "waiting for the issuer's discovery document", func() error {
+		return get(ctx, b.anonymous, discoveryPath)
+	})
+}
+
+// waitForControllers waits for the `default` ServiceAccount that they make:
+// without it every pod is refused.
+func (b *bootstrap) waitForControllers(ctx context.Context) error {
+	return poll(ctx, "waiting for the default service account", func() error {
+		_, err := b.admin.CoreV1().ServiceAccounts("default").Get(ctx, "default", meta.GetOptions{})
+		return err
+	})
 }
 
 func get(ctx context.Context, client kubernetes.Interface, path string) error {

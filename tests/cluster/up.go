@@ -19,13 +19,23 @@ const readyWithin = 60 * time.Second
 
 // summary is the one line on standard output: where the cluster is.
 type summary struct {
-	Server       string `json:"server"`
-	Kubeconfig   string `json:"kubeconfig"`
-	CA           string `json:"ca"`
-	Issuer       string `json:"issuer"`
-	Directory    string `json:"directory"`
-	EtcdPID      int    `json:"etcdPid"`
-	APIServerPID int    `json:"apiserverPid"`
+	Server               string `json:"server"`
+	Kubeconfig           string `json:"kubeconfig"`
+	CA                   string `json:"ca"`
+	Issuer               string `json:"issuer"`
+	Directory            string `json:"directory"`
+	EtcdPID              int    `json:"etcdPid"`
+	APIServerPID         int    `json:"apiserverPid"`
+	ControllerManagerPID int    `json:"controllerManagerPid"`
+}
+
+// cluster is what is decided, and written to files, before anything runs.
+type cluster struct {
+	dir        string
+	keys       *pki
+	etcd       *etcd
+	apiServer  *apiServer
+	kubeconfig string
 }
 
 func runUp(args []string) int {
@@ -68,58 +78,95 @@ func up(ctx context.Context, cancel context.CancelCauseFunc, dir string, port in
 	}
 	defer cleanUp()
 
-	keys, err := makePKI(dir)
+	cluster, err := prepare(dir, port)
 	if err != nil {
 		return err
+	}
+	return cluster.run(ctx, cancel)
+}
+
+func prepare(dir string, port int) (*cluster, error) {
+	keys, err := makePKI(dir)
+	if err != nil {
+		return nil, err
 	}
 	etcd, err := reserveEtcd(dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	apiServer, err := reserveAPIServer(dir, port, keys, etcd)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	kubeconfig, err := writeKubeconfig(dir, apiServer.url, keys.caPEM, apiServer.token)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	return &cluster{dir: dir, keys: keys, etcd: etcd, apiServer: apiServer, kubeconfig: kubeconfig}, nil
+}
 
-	etcdProcess, err := start(dir, "etcd", etcd.flags(), cancel)
+func (c *cluster) run(ctx context.Context, cancel context.CancelCauseFunc) error {
+	bootstrap, err := newBootstrap(c.kubeconfig)
 	if err != nil {
 		return err
 	}
-	defer etcdProcess.stop()
-	apiServerProcess, err := start(dir, "kube-apiserver", apiServer.flags(), cancel)
-	if err != nil {
-		return err
-	}
-	// Deferred last, so stopped first: it hangs when its etcd is gone.
-	defer apiServerProcess.stop()
-
 	starting, stopStarting := context.WithTimeout(ctx, readyWithin)
 	defer stopStarting()
-	if err := bootstrap(ctx, starting, kubeconfig); err != nil {
-		if ctx.Err() != nil {
-			return reason(ctx)
-		}
-		return fmt.Errorf("not ready within %v: %w\n%s", readyWithin, err, apiServerProcess.lastLines())
+
+	// Each is stopped before the one it needs: the API server hangs when its
+	// etcd is gone.
+	etcd, err := start(c.dir, "etcd", c.etcd.flags(), cancel)
+	if err != nil {
+		return err
+	}
+	defer etcd.stop()
+	apiServer, err := start(c.dir, "kube-apiserver", c.apiServer.flags(), cancel)
+	if err != nil {
+		return err
+	}
+	defer apiServer.stop()
+	if err := bootstrap.waitForAPIServer(starting); err != nil {
+		return notReady(ctx, err, apiServer)
+	}
+
+	// Not earlier: it ends when there is no API server within 10 s, and looks
+	// for it only once a second.
+	controllerManager, err := start(c.dir, "kube-controller-manager", controllerManagerFlags(c.kubeconfig, c.keys), cancel)
+	if err != nil {
+		return err
+	}
+	defer controllerManager.stop()
+	if err := bootstrap.publishDiscovery(starting); err != nil {
+		return notReady(ctx, err, apiServer)
+	}
+	if err := bootstrap.waitForControllers(starting); err != nil {
+		return notReady(ctx, err, controllerManager)
 	}
 
 	line := summary{
-		Server:       apiServer.url,
-		Kubeconfig:   kubeconfig,
-		CA:           keys.caFile,
-		Issuer:       apiServer.url,
-		Directory:    dir,
-		EtcdPID:      etcdProcess.pid(),
-		APIServerPID: apiServerProcess.pid(),
+		Server:               c.apiServer.url,
+		Kubeconfig:           c.kubeconfig,
+		CA:                   c.keys.caFile,
+		Issuer:               c.apiServer.url,
+		Directory:            c.dir,
+		EtcdPID:              etcd.pid(),
+		APIServerPID:         apiServer.pid(),
+		ControllerManagerPID: controllerManager.pid(),
 	}
 	if err := json.NewEncoder(os.Stdout).Encode(line); err != nil {
 		return fmt.Errorf("printing where the cluster is: %w", err)
 	}
 	<-ctx.Done()
 	return reason(ctx)
+}
+
+// notReady is the error of a start that failed, with the end of the log of the
+// child that was waited for; or why ctx ended, if that is what cut it short.
+func notReady(ctx context.Context, err error, awaited *process) error {
+	if ctx.Err() != nil {
+		return reason(ctx)
+	}
+	return fmt.Errorf("not ready within %v: %w\n%s", readyWithin, err, awaited.lastLines())
 }
 
 // reason is why ctx ended, or nil if someone asked for it.

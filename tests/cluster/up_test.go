@@ -17,7 +17,6 @@ import (
 	core "k8s.io/api/core/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
 )
 
 // TestMain lets the test binary be each component, as the real one is.
@@ -40,14 +39,7 @@ type running struct {
 func TestUpGivesAClusterThatTestsCanUse(t *testing.T) {
 	cluster := startUp(t)
 	ctx := t.Context()
-	config, err := clientcmd.BuildConfigFromFlags("", cluster.Kubeconfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := cluster.client(t)
 
 	createPodInNewNamespace(ctx, t, client)
 
@@ -74,7 +66,7 @@ func TestUpLeavesNothingBehind(t *testing.T) {
 			if err := cluster.command.Wait(); err != nil {
 				t.Errorf("exit: %v", err)
 			}
-			for _, pid := range []int{cluster.EtcdPID, cluster.APIServerPID} {
+			for _, pid := range []int{cluster.EtcdPID, cluster.APIServerPID, cluster.ControllerManagerPID} {
 				if err := syscall.Kill(pid, 0); err != syscall.ESRCH {
 					t.Errorf("process %d is still there", pid)
 				}
@@ -87,16 +79,25 @@ func TestUpLeavesNothingBehind(t *testing.T) {
 }
 
 func TestUpSaysWhichChildEnded(t *testing.T) {
-	var stderr strings.Builder
-	cluster := startUp(t, func(c *exec.Cmd) { c.Stderr = &stderr })
-	if err := syscall.Kill(cluster.EtcdPID, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
+	children := map[string]func(summary) int{
+		"etcd":                    func(s summary) int { return s.EtcdPID },
+		"kube-apiserver":          func(s summary) int { return s.APIServerPID },
+		"kube-controller-manager": func(s summary) int { return s.ControllerManagerPID },
 	}
-	if err := cluster.command.Wait(); err == nil || cluster.command.ProcessState.ExitCode() != 1 {
-		t.Errorf("exit: %v, want status 1", err)
-	}
-	if want := "etcd ended on its own (signal: killed)"; !strings.Contains(stderr.String(), want) {
-		t.Errorf("%q is not in:\n%s", want, stderr.String())
+	for name, pid := range children {
+		t.Run(name, func(t *testing.T) {
+			var stderr strings.Builder
+			cluster := startUp(t, func(c *exec.Cmd) { c.Stderr = &stderr })
+			if err := syscall.Kill(pid(cluster.summary), syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			if err := cluster.command.Wait(); err == nil || cluster.command.ProcessState.ExitCode() != 1 {
+				t.Errorf("exit: %v, want status 1", err)
+			}
+			if want := name + " ended on its own (signal: killed)"; !strings.Contains(stderr.String(), want) {
+				t.Errorf("%q is not in:\n%s", want, stderr.String())
+			}
+		})
 	}
 }
 
@@ -143,17 +144,33 @@ func startUp(t *testing.T, options ...func(*exec.Cmd)) running {
 	return cluster
 }
 
-func createPodInNewNamespace(ctx context.Context, t *testing.T, client kubernetes.Interface) {
+// client is the admin's.
+func (r running) client(t *testing.T) kubernetes.Interface {
 	t.Helper()
-	namespace := &core.Namespace{ObjectMeta: meta.ObjectMeta{Name: "fresh"}}
+	bootstrap, err := newBootstrap(r.Kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bootstrap.admin
+}
+
+func createNamespace(ctx context.Context, t *testing.T, client kubernetes.Interface, name string) string {
+	t.Helper()
+	namespace := &core.Namespace{ObjectMeta: meta.ObjectMeta{Name: name}}
 	if _, err := client.CoreV1().Namespaces().Create(ctx, namespace, meta.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+	return name
+}
+
+func createPodInNewNamespace(ctx context.Context, t *testing.T, client kubernetes.Interface) {
+	t.Helper()
+	namespace := createNamespace(ctx, t, client, "fresh")
 	pod := &core.Pod{
 		ObjectMeta: meta.ObjectMeta{Name: "app"},
 		Spec:       core.PodSpec{Containers: []core.Container{{Name: "app", Image: "app.test/app:1"}}},
 	}
-	if _, err := client.CoreV1().Pods("fresh").Create(ctx, pod, meta.CreateOptions{}); err != nil {
+	if _, err := client.CoreV1().Pods(namespace).Create(ctx, pod, meta.CreateOptions{}); err != nil {
 		t.Errorf("creating a pod right after its namespace: %v", err)
 	}
 }

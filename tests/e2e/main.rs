@@ -8,10 +8,12 @@
 )]
 
 mod admission;
+mod neighbours;
 mod setup;
 #[path = "../support/mod.rs"]
 mod support;
 mod token;
+mod workloads;
 mod world;
 
 use std::panic::AssertUnwindSafe;
@@ -27,7 +29,7 @@ type Case = (
 );
 
 /// Each case may rely on the ones before it.
-const CASES: [Case; 11] = [
+const CASES: [Case; 16] = [
     (
         "setup makes identity, credential and annotations",
         |world| world.setup_applies().boxed_local(),
@@ -54,6 +56,26 @@ const CASES: [Case; 11] = [
         "json-patch makes what is stored; a second pass makes nothing",
         |world| world.patch_equals_stored().boxed_local(),
     ),
+    (
+        "neighbours before and after us, each thing added once",
+        |world| world.survives_neighbours().boxed_local(),
+    ),
+    (
+        "the controllers of Deployment and Job make patched pods",
+        |world| world.controllers_make_patched_pods().boxed_local(),
+    ),
+    ("a quota admits the sidecar", |world| {
+        world.quota_admits_the_sidecar().boxed_local()
+    }),
+    (
+        "warnings reach whoever applies a pod or a workload",
+        |world| world.warnings_reach_the_client().boxed_local(),
+    ),
+    ("restricted admits identity and env capture", |world| {
+        world
+            .restricted_admits_what_needs_no_privilege()
+            .boxed_local()
+    }),
     ("offline inject prints what is stored", |world| {
         world.offline_equals_stored().boxed_local()
     }),

@@ -22,6 +22,8 @@ pub struct World {
     pub certificates: Certificates,
     pub webhook: Program,
     pub webhook_port: u16,
+    /// Where the test's own webhooks listen.
+    pub neighbours: u16,
     pub folder: tempfile::TempDir,
 }
 
@@ -115,10 +117,13 @@ impl World {
             certificates,
             webhook,
             webhook_port,
+            neighbours: free_port(),
             folder,
         };
-        world.namespace("walk", true).await;
-        world.namespace("plain", false).await;
+        world
+            .namespace("walk", json!({"azure.workload.identity/use": "true"}))
+            .await;
+        world.namespace("plain", json!({})).await;
         world.register_webhook().await;
         world
     }
@@ -131,32 +136,26 @@ impl World {
     pub async fn register_webhook(&self) {
         let text = std::fs::read_to_string("manifests/base/webhook.yaml").unwrap();
         let mut configuration: Value = serde_saphyr::from_str(&text).unwrap();
-        let bundle = base64_of(&self.certificates.ca_pem);
-        configuration["webhooks"][0]["clientConfig"] = json!({"url": format!("https://127.0.0.1:{}/mutate-v1-pod", self.webhook_port), "caBundle": bundle});
+        for webhook in configuration["webhooks"].as_array_mut().unwrap() {
+            let path = webhook["clientConfig"]["service"]["path"].as_str().unwrap();
+            let url = format!("https://127.0.0.1:{}{path}", self.webhook_port);
+            webhook["clientConfig"] =
+                json!({"url": url, "caBundle": base64_of(&self.certificates.ca_pem)});
+        }
         let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
         self.post(path, &configuration.to_string()).await.unwrap();
-        // The API server learns of it through a cache: wait for its effect.
-        let deadline = Instant::now() + Duration::from_secs(20);
         let probe = WALK
             .replace("httpbin-pod", "probe")
             .replace(SERVICE_ACCOUNT, "default");
-        loop {
+        until("the webhook is called", async || {
             let stored = self
                 .post("/api/v1/namespaces/walk/pods?dryRun=All", &probe)
                 .await;
-            if stored.is_ok_and(|pod| pod["spec"]["initContainers"].is_array()) {
-                return;
-            }
-            assert!(
-                Instant::now() < deadline,
-                "the webhook is not called:\n{}",
-                self.webhook.printed()
-            );
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+            stored.is_ok_and(|pod| pod["spec"]["initContainers"].is_array())
+        })
+        .await;
     }
 
-    /// Posts YAML or JSON as it is; the stored object, or the Status that refuses it.
     pub async fn post(&self, path: &str, body: &str) -> Result<Value, Value> {
         let request = Request::post(path).header("content-type", "application/yaml");
         let reply = self
@@ -179,8 +178,16 @@ impl World {
         .await
     }
 
-    pub async fn namespace(&self, name: &str, opted_in: bool) {
-        let labels = json!({"azure.workload.identity/use": opted_in.to_string()});
+    pub async fn delete(&self, path: &str) {
+        let reply = self
+            .kube
+            .send(Request::delete(path).body(Vec::new().into()).unwrap())
+            .await
+            .unwrap();
+        assert!(reply.status().is_success(), "{path}: {}", reply.status());
+    }
+
+    pub async fn namespace(&self, name: &str, labels: Value) {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
         self.post("/api/v1/namespaces", &namespace.to_string())
             .await
@@ -202,7 +209,7 @@ async fn body_of(reply: http::Response<kube::client::Body>) -> Value {
     serde_json::from_slice(&reply.into_body().collect_bytes().await.unwrap()).unwrap()
 }
 
-fn base64_of(text: &str) -> String {
+pub fn base64_of(text: &str) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(text)
 }
@@ -214,4 +221,13 @@ pub fn text(output: &Output) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     )
+}
+
+/// Waits for what the API server learns through its caches.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds().await {
+        assert!(Instant::now() < deadline, "not in 20 s: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

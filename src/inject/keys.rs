@@ -1,0 +1,231 @@
+//! Keys that do nothing where they stand: misspelt, or on the wrong object. The top cause of "my pod was not injected".
+
+use std::fmt;
+
+use serde_json::Value;
+
+use super::warning::Warning;
+use super::{Annotations, Pod};
+use crate::names;
+
+/// Where a key can stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A label of the pod.
+    PodLabel,
+    /// An annotation of the pod.
+    PodAnnotation,
+    /// An annotation of its ServiceAccount.
+    ServiceAccount,
+    /// An annotation of its Namespace.
+    Namespace,
+}
+
+/// Keys a pod's annotations may have; a Namespace's too, for all its pods, but for the status.
+const POD: [&str; 11] = [
+    names::INJECT_PROXY,
+    names::PROXY_PORT,
+    names::TOKEN_EXPIRATION,
+    names::SKIP_CONTAINERS,
+    names::CAPTURE,
+    names::IMDS_PASSTHROUGH,
+    names::PROXY_CPU_REQUEST,
+    names::PROXY_CPU_LIMIT,
+    names::PROXY_MEMORY_REQUEST,
+    names::PROXY_MEMORY_LIMIT,
+    names::PROXY_LOG_LEVEL,
+];
+const SERVICE_ACCOUNT: [&str; 4] = [
+    names::CLIENT_ID,
+    names::TENANT_ID,
+    names::TOKEN_EXPIRATION,
+    names::RESOURCE_IDS,
+];
+
+/// How many letters a misspelt key may differ by.
+const NEAR: usize = 3;
+
+impl Place {
+    /// The objects whose annotations are looked up, nearest first.
+    pub const NEAREST: [Place; 3] = [
+        Place::PodAnnotation,
+        Place::ServiceAccount,
+        Place::Namespace,
+    ];
+
+    /// Whether the key means something here.
+    #[must_use]
+    pub fn knows(self, key: &str) -> bool {
+        match self {
+            Place::PodLabel => key == names::USE,
+            Place::PodAnnotation => POD.contains(&key) || key == names::STATUS,
+            Place::ServiceAccount => SERVICE_ACCOUNT.contains(&key),
+            Place::Namespace => POD.contains(&key) || key == names::SELECT,
+        }
+    }
+
+    /// Where the key means something, if anywhere.
+    fn of(key: &str) -> Option<Self> {
+        let places = [
+            Place::PodLabel,
+            Place::PodAnnotation,
+            Place::ServiceAccount,
+            Place::Namespace,
+        ];
+        places.into_iter().find(|place| place.knows(key))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Place::PodLabel => "pod label",
+            Place::PodAnnotation => "pod annotation",
+            Place::ServiceAccount => "ServiceAccount annotation",
+            Place::Namespace => "Namespace annotation",
+        })
+    }
+}
+
+/// Warnings of the keys of a pod and what stands around it.
+pub fn warnings(
+    pod: Pod<'_>,
+    service_account: &Annotations,
+    namespace: &Annotations,
+) -> Vec<Warning> {
+    let labels = pod.label_keys().map(|key| (Place::PodLabel, key));
+    let annotations = pod.annotation_keys().map(|key| (Place::PodAnnotation, key));
+    let accounts = service_account
+        .keys()
+        .map(|key| (Place::ServiceAccount, key));
+    let namespaces = namespace.keys().map(|key| (Place::Namespace, key));
+    labels
+        .chain(annotations)
+        .chain(accounts)
+        .chain(namespaces)
+        .filter_map(|(place, key)| warning(place, key))
+        .collect()
+}
+
+/// Warnings of a Deployment's, Job's or other workload's own keys, which its pods never see.
+#[must_use]
+pub fn above_template(workload: &Value) -> Vec<Warning> {
+    let workload = Pod(workload);
+    let label = workload.label(names::USE).map(|_| names::USE);
+    let annotations = workload
+        .annotation_keys()
+        .filter_map(|key| POD.into_iter().find(|known| *known == key));
+    label
+        .into_iter()
+        .chain(annotations)
+        .map(|key| Warning::AboveTemplate { key })
+        .collect()
+}
+
+fn warning(place: Place, key: &str) -> Option<Warning> {
+    // The reference's custom token endpoints are asked for by keys of the operator's choosing.
+    if !names::resembles_ours(key)
+        || place.knows(key)
+        || key.starts_with("azure.workload.identity/use-")
+    {
+        return None;
+    }
+    if let Some(belongs) = Place::of(key) {
+        return Some(Warning::WrongObject {
+            key: key.to_owned(),
+            place,
+            belongs,
+        });
+    }
+    let distance = |known: &&&str| strsim::levenshtein(&key.to_ascii_lowercase(), known);
+    let meant = names::ANNOTATIONS
+        .iter()
+        .chain([&names::USE])
+        .min_by_key(distance)?;
+    (distance(&meant) <= NEAR).then(|| Warning::Misspelt {
+        key: key.to_owned(),
+        place,
+        meant,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_key_on_each_object() {
+        let id = names::CLIENT_ID;
+        let table = [
+            (Place::PodLabel, names::USE, None),
+            (Place::PodLabel, "app", None),
+            (
+                Place::PodLabel,
+                "azure.workload.identity/used",
+                Some("misspelt"),
+            ),
+            (Place::PodLabel, names::INJECT_PROXY, Some("wrong_object")),
+            (Place::PodAnnotation, names::USE, Some("wrong_object")),
+            (Place::PodAnnotation, names::STATUS, None),
+            (Place::PodAnnotation, id, Some("wrong_object")),
+            (
+                Place::PodAnnotation,
+                "azure.workload.identity/use-identity-binding",
+                None,
+            ),
+            (
+                Place::PodAnnotation,
+                "azure.workload.identity/inject-proxy-side-car",
+                Some("misspelt"),
+            ),
+            (
+                Place::PodAnnotation,
+                "azure.workload.identity/something-else",
+                None,
+            ),
+            (Place::ServiceAccount, id, None),
+            (
+                Place::ServiceAccount,
+                "azure.workload.identity/client_id",
+                Some("misspelt"),
+            ),
+            (
+                Place::ServiceAccount,
+                "azure.workload-identity/client-id",
+                Some("misspelt"),
+            ),
+            (
+                Place::ServiceAccount,
+                "azure.workload.identity/Client-ID",
+                Some("misspelt"),
+            ),
+            (
+                Place::ServiceAccount,
+                names::SKIP_CONTAINERS,
+                Some("wrong_object"),
+            ),
+            (Place::Namespace, names::SELECT, None),
+            (Place::Namespace, names::CAPTURE, None),
+            (Place::Namespace, id, Some("wrong_object")),
+        ];
+        for (place, key, expected) in table {
+            assert_eq!(
+                warning(place, key).map(|warning| warning.reason()),
+                expected,
+                "{place} {key}"
+            );
+        }
+    }
+
+    #[test]
+    fn keys_above_the_template() {
+        let metadata = json!({"labels": {names::USE: "true", "app": "a"}, "annotations": {names::INJECT_PROXY: "true", names::STATUS: "{}"}});
+        let keys: Vec<_> = above_template(&json!({"metadata": metadata}))
+            .into_iter()
+            .map(|warning| matches!(warning, Warning::AboveTemplate { key } if [names::USE, names::INJECT_PROXY].contains(&key)))
+            .collect();
+        assert_eq!(keys, [true, true]);
+    }
+}
