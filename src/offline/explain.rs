@@ -104,7 +104,10 @@ fn report(pod: &Value, workload: Workload, context: &Context, defaults: &Default
     let mut rules = vec![opt_in(context.opt_in(&workload))];
     rules.extend(explanation.steps);
     let (decision, reason, sentence) = decision(&explanation.verdict.decision, &explanation.adds);
+    let warnings = workload.misplaced.iter();
+    let warnings = warnings.chain(&explanation.verdict.warnings);
     Report {
+        warnings: warnings.map(ToString::to_string).collect(),
         kind: workload.kind,
         name: workload.name,
         namespace: workload.namespace,
@@ -113,12 +116,6 @@ fn report(pod: &Value, workload: Workload, context: &Context, defaults: &Default
         reason,
         sentence,
         adds: explanation.adds,
-        warnings: explanation
-            .verdict
-            .warnings
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
     }
 }
 

@@ -46,7 +46,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
 }
 
 fn patch_of(pod: &Value, verdict: Verdict, workload: &Workload, notes: &mut Vec<Note>) -> Patch {
-    let warnings = verdict.warnings.iter();
+    let warnings = workload.misplaced.iter().chain(&verdict.warnings);
     notes.extend(warnings.map(|warning| Note::new(Severity::Warning, workload, warning)));
     match verdict.decision {
         Decision::Inject(plan) => return patch(pod, &plan),
