@@ -1,11 +1,12 @@
 # Every target has its sentence; `make` lists them. CI runs these, in .ci/run's order.
 
 CARGO_DENY := target/tools/bin/cargo-deny
+CARGO_FUZZ := target/tools/bin/cargo-fuzz
 KUBERNETES := 1.36.3
 VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUBERNETES) gitMajor=1 gitMinor=36)
 
 .DEFAULT_GOAL := help
-.PHONY: help build check pure deny test demo e2e cluster test-cluster bless clean
+.PHONY: help build check pure deny test demo e2e cluster test-cluster fuzz bless clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +31,7 @@ test: check ## Check, then run unit and in-process tests
 	cargo test --workspace --locked
 
 demo: ## Walk from an annotated pod to an Azure token on this machine, all simulated
-	cargo build --locked
+	cargo build --locked --bin identity-injector --example demo
 	cargo run --quiet --locked --example demo
 
 e2e: cluster ## Walk on a real Kubernetes API server (needs Go), against a simulated Azure
@@ -41,6 +42,13 @@ cluster: ## Build etcd, the Kubernetes API server and its controllers from Go mo
 
 test-cluster: cluster ## Test the harness of the control plane itself
 	cd tests/cluster && test -z "$$(gofmt -l .)" && CGO_ENABLED=0 go vet -trimpath ./... && CGO_ENABLED=0 go test -trimpath ./...
+
+fuzz: $(CARGO_FUZZ) ## Fuzz reviews and annotations for a minute each
+	cd tests && for target in review annotations; do \
+	  RUSTC_BOOTSTRAP=1 $(CURDIR)/$(CARGO_FUZZ) run --fuzz-dir fuzz $$target -- -max_total_time=60 -max_len=16384 || exit 1; done
+
+$(CARGO_FUZZ):
+	cargo install cargo-fuzz --version 0.13.2 --locked --root target/tools
 
 bless: ## Write the golden cases anew, to be reviewed as code
 	BLESS=1 cargo test --locked --test golden

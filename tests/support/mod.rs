@@ -9,6 +9,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -82,6 +83,8 @@ impl Program {
             .envs(environment.iter().cloned())
             .args(arguments)
             .stdin(Stdio::null())
+            // Ctrl-C is for the one who started it, who then stops it.
+            .process_group(0)
             .stdout(file.try_clone().unwrap())
             .stderr(file)
             .spawn()

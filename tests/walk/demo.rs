@@ -6,8 +6,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -140,7 +141,7 @@ async fn walk() -> anyhow::Result<()> {
 
 const NEXT: &str = "
 What to try next:
-  target/debug/identity-injector inject -f tests/walk/pod.yaml    the same change on your own YAML, offline
+  target/debug/identity-injector inject -f FILE --tenant-id GUID   the same change on your own YAML, offline
   target/debug/identity-injector --help                           every command, flag and variable
   make e2e                                                        the walk on a real Kubernetes API server (needs Go)";
 
@@ -160,12 +161,13 @@ fn binary() -> anyhow::Result<PathBuf> {
     Ok(binary)
 }
 
+/// Runs `setup apply`; a walk that is dropped takes it along.
 async fn setup(
     binary: &Path,
     kubeconfig: &Path,
     azure: &simazure::Simulation,
 ) -> anyhow::Result<()> {
-    let mut command = Command::new(binary);
+    let mut command = tokio::process::Command::new(binary);
     command
         .args([
             "setup",
@@ -179,13 +181,16 @@ async fn setup(
         ])
         .arg("--kubeconfig")
         .arg(kubeconfig)
+        .env_clear()
+        .process_group(0)
+        .kill_on_drop(true)
         .env("LOG_LEVEL", "warn")
         .env("AZURE_TENANT_ID", azure.tenant)
         .env("AZURE_CLIENT_ID", azure.client_id)
         .env("AZURE_CLIENT_SECRET", azure.client_secret)
         .env("SSL_CERT_FILE", &azure.ca_file);
     println!("$ identity-injector setup apply --config {SETUP}");
-    let ended = tokio::task::spawn_blocking(move || command.status()).await??;
+    let ended = command.status().await?;
     ensure!(ended.success(), "setup: {ended}");
     Ok(())
 }
@@ -241,7 +246,6 @@ async fn admit(certificates: &Certificates, port: u16, pod: &Value) -> anyhow::R
         serde_json::from_slice(&base64::engine::general_purpose::STANDARD.decode(patch)?)?;
     let mut stored = pod.clone();
     json_patch::patch(&mut stored, &patch)?;
-    stored["metadata"]["uid"] = json!("0dd0b0d5-0000-4000-8000-000000000000");
     Ok(stored)
 }
 
@@ -252,7 +256,10 @@ async fn proxy(
     token_file: &Path,
     azure: &simazure::Simulation,
 ) -> (Program, u16) {
-    let mut variables = environment(pod, container(pod, "azwi-proxy"), token_file);
+    // The API server gives every pod a uid; the proxy takes it as one of its header values.
+    let mut pod = pod.clone();
+    pod["metadata"]["uid"] = json!("0dd0b0d5-0000-4000-8000-000000000000");
+    let mut variables = environment(&pod, container(&pod, "azwi-proxy"), token_file);
     variables.push((
         "SSL_CERT_FILE".to_owned(),
         azure.ca_file.display().to_string(),
@@ -274,8 +281,21 @@ fn plain_client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
+/// An escape sequence, on a terminal only.
+fn style(sequence: &str) -> &str {
+    if std::io::stdout().is_terminal() {
+        sequence
+    } else {
+        ""
+    }
+}
+
 fn title(number: &str, sentence: &str) {
-    println!("\n\x1b[1m{number}. {sentence}\x1b[0m");
+    println!(
+        "\n{}{number}. {sentence}{}",
+        style("\x1b[1m"),
+        style("\x1b[0m")
+    );
 }
 
 fn print_diff(before: &Value, after: &Value) -> anyhow::Result<()> {
@@ -289,7 +309,12 @@ fn print_diff(before: &Value, after: &Value) -> anyhow::Result<()> {
             ChangeTag::Insert => ("+", "\x1b[32m"),
             ChangeTag::Equal => (" ", ""),
         };
-        print!("{colour}{sign} {}\x1b[0m", change.to_string_lossy());
+        print!(
+            "{}{sign} {}{}",
+            style(colour),
+            change.to_string_lossy(),
+            style("\x1b[0m")
+        );
     }
     Ok(())
 }
