@@ -32,4 +32,6 @@ pub enum Command {
     Inject(offline::inject::Args),
     /// Print manifests as they were before injection; no cluster needed
     Uninject(offline::uninject::Args),
+    /// Print why each pod is injected or not, rule by rule; no cluster needed
+    Explain(offline::explain::Args),
 }

@@ -60,6 +60,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
             Command::Setup(args) => setup::run(args, shutdown).await,
             Command::Inject(args) => Ok(offline::inject::run(&args)?),
             Command::Uninject(args) => Ok(offline::uninject::run(&args)?),
+            Command::Explain(args) => Ok(offline::explain::run(&args)?),
         }
     })
 }

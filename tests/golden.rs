@@ -1,5 +1,6 @@
 //! Golden cases of the decision table: `tests/cases/NAME/input.yaml` through the `inject` command.
-//! `arguments` (optional) holds further flags; `output.yaml` and `messages.txt` what it printed.
+//! `arguments` (optional) holds further flags; `output.yaml` and `messages.txt` what it printed, `explain.txt` what
+//! `explain` did. `uninject` gives the input back.
 //! `make bless` writes them anew; the diff is reviewed as code.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -17,9 +18,14 @@ fn cases() {
     let bless = std::env::var_os("BLESS").is_some();
     let mut wrong = Vec::new();
     for case in folders() {
-        let printed = inject(&case, &case.join("input.yaml"), &["-o", "yaml"]);
+        let input = case.join("input.yaml");
+        let printed = run("inject", &case, &input, &["-o", "yaml"]);
+        let explained = run("explain", &case, &input, &["-o", "table"]);
+        assert!(explained.stderr.is_empty(), "{}", case.display());
+        assert_eq!(explained.status, printed.status, "{}", case.display());
         let expected = [
             ("output.yaml", printed.stdout),
+            ("explain.txt", explained.stdout),
             (
                 "messages.txt",
                 messages(&printed.stderr, printed.status.code()),
@@ -62,7 +68,7 @@ fn own_result_lacks_nothing() {
             "--namespace",
             context,
         ];
-        let printed = inject(&case, &case.join("output.yaml"), &arguments);
+        let printed = run("inject", &case, &case.join("output.yaml"), &arguments);
         let patches = String::from_utf8(printed.stdout).unwrap();
         assert!(
             patches.lines().all(|patch| patch == "[]"),
@@ -147,9 +153,24 @@ fn uninject_says_what_it_can_not_undo() {
 }
 
 #[test]
+fn explain_speaks_json() {
+    let case = Path::new("tests/cases/refuse-port");
+    let printed = run("explain", case, &case.join("input.yaml"), &["-o", "json"]);
+    let printed: Value = serde_json::from_slice(&printed.stdout).unwrap();
+    assert_eq!(printed[0]["decision"], "denied");
+    assert_eq!(printed[0]["reason"], "invalid_port");
+    let rules = printed[0]["rules"].as_array().unwrap();
+    let last = json!({
+        "rule": "proxy-sidecar-port", "outcome": "refused", "from": "pod annotation",
+        "key": "azure.workload.identity/proxy-sidecar-port", "value": "70000",
+    });
+    assert_eq!(rules.last(), Some(&last));
+}
+
+#[test]
 fn unknown_fields_survive() {
     let case = Path::new("tests/cases/unknown-fields-survive");
-    let printed = inject(case, &case.join("input.yaml"), &["-o", "json"]);
+    let printed = run("inject", case, &case.join("input.yaml"), &["-o", "json"]);
     let pod = &serde_json::from_slice::<Value>(&printed.stdout).unwrap()["items"][0];
     assert_eq!(
         pod["spec"]["containers"][0]["futureField"].to_string(),
@@ -169,9 +190,9 @@ fn folders() -> Vec<PathBuf> {
     folders
 }
 
-fn inject(case: &Path, file: &Path, arguments: &[&str]) -> Output {
+fn run(name: &str, case: &Path, file: &Path, arguments: &[&str]) -> Output {
     let further = std::fs::read_to_string(case.join("arguments")).unwrap_or_default();
-    command("inject", file)
+    command(name, file)
         .args(["--tenant-id", TENANT])
         .args(["--proxy-image", "identity-injector:golden"])
         .args(arguments)

@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use identity_injector::inject::{
-    Annotations, Capture, Decision, Defaults, Input, Passthrough, Resources, decide, patch,
-    uninject,
+    Annotations, Capture, Decision, Defaults, Input, Passthrough, Resources, Status, decide,
+    explain, patch, uninject,
 };
 use identity_injector::names;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
@@ -24,6 +24,16 @@ proptest! {
     }
 
     #[test]
+    fn explain_says_what_inject_does(pod in pod(), world in world()) {
+        let explanation = explain(&world.input(&pod));
+        prop_assert_eq!(&explanation.verdict, &decide(&world.input(&pod)));
+        let injected = world.inject(&pod);
+        let status = &injected["metadata"]["annotations"][names::STATUS];
+        let written = status.as_str().map(|text| serde_json::from_str::<Status>(text).unwrap());
+        prop_assert_eq!(explanation.adds, written);
+    }
+
+    #[test]
     fn what_others_add_between_two_passes_stays(pod in pod(), first in world(), second in world()) {
         let injected = second.inject(&mutated(first.inject(&pod)));
         prop_assert_eq!(restored(&injected), mutated(pod));
@@ -39,15 +49,18 @@ struct World {
 }
 
 impl World {
-    fn inject(&self, pod: &Value) -> Value {
-        let verdict = decide(&Input {
+    fn input<'a>(&'a self, pod: &'a Value) -> Input<'a> {
+        Input {
             pod,
             service_account: self.service_account.as_ref(),
             namespace: &self.namespace,
             defaults: &self.defaults,
-        });
+        }
+    }
+
+    fn inject(&self, pod: &Value) -> Value {
         let mut injected = pod.clone();
-        if let Decision::Inject(plan) = verdict.decision {
+        if let Decision::Inject(plan) = decide(&self.input(pod)).decision {
             json_patch::patch(&mut injected, &patch(pod, &plan)).unwrap();
         }
         injected
@@ -60,7 +73,7 @@ fn restored(injected: &Value) -> Value {
     restored
 }
 
-/// Another webhook: a container, a volume, an annotation, and a variable in the pod's first container.
+/// Another webhook: a container, a volume, an annotation; variables and a mount in the pod's first container.
 fn mutated(mut pod: Value) -> Value {
     fn push(object: &mut Value, key: &str, element: Value) {
         match object.get_mut(key).and_then(Value::as_array_mut) {
@@ -83,6 +96,11 @@ fn mutated(mut pod: Value) -> Value {
     let own = |container: &&mut Value| container["name"] == "c0";
     if let Some(container) = containers.into_iter().flatten().find(own) {
         push(container, "env", json!({"name": "THEIRS", "value": "1"}));
+        push(
+            container,
+            "env",
+            json!({"name": names::IMDS_ENDPOINT, "value": "theirs"}),
+        );
         push(
             container,
             "volumeMounts",

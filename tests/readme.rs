@@ -25,7 +25,7 @@ fn commands_for_manifests() {
         assert!(printed.status.success(), "{command}: {printed:?}");
         assert!(!printed.stdout.is_empty(), "{command}");
     }
-    for name in ["inject", "uninject"] {
+    for name in ["inject", "uninject", "explain"] {
         assert!(
             ran.contains(&format!("identity-injector {name} ")),
             "{name}"

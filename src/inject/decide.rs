@@ -1,6 +1,7 @@
 //! The decision table (product contract, section 3).
 
-use super::settings::{Sources, boolean};
+use super::settings::boolean;
+use super::sources::Sources;
 use super::volume::TokenVolume;
 use super::{
     Annotations, Capture, Container, Decision, Identity, Input, List, Plan, Pod, Proxy, Reason,
@@ -22,13 +23,7 @@ enum Request {
 #[must_use]
 pub fn decide(input: &Input<'_>) -> Verdict {
     let none = Annotations::default();
-    let pod = Pod(input.pod);
-    let sources = Sources {
-        pod,
-        namespace: input.namespace,
-        service_account: input.service_account.unwrap_or(&none),
-        defaults: input.defaults,
-    };
+    let sources = Sources::of(input, &none);
     let skip = |reason, warnings| Verdict {
         decision: Decision::Skip(reason),
         warnings,
@@ -37,10 +32,14 @@ pub fn decide(input: &Input<'_>) -> Verdict {
         decision: Decision::Refuse(refusal),
         warnings: Vec::new(),
     };
-    if pod.mirror() {
+    if sources.pod.mirror() {
         return skip(Reason::MirrorPod, Vec::new());
     }
-    if let Some((key, value)) = pod.not_texts().find(|(key, _)| names::resembles_ours(key)) {
+    if let Some((key, value)) = sources
+        .pod
+        .not_texts()
+        .find(|(key, _)| names::resembles_ours(key))
+    {
         return refuse(Refusal::NotText {
             key: key.to_owned(),
             value: value.to_string(),
@@ -140,10 +139,7 @@ fn refuse_unfit(sources: Sources<'_>) -> Result<(), Refusal> {
 }
 
 fn refuse_port_in_use(pod: Pod<'_>, proxy: &Proxy) -> Result<(), Refusal> {
-    let taken = pod
-        .containers()
-        .find(|container| !container.injected() && container.declares_port(proxy.port));
-    match taken {
+    match pod.container_with_port(proxy.port) {
         Some(container) => Err(Refusal::PortInUse {
             container: container.name().to_owned(),
             port: proxy.port,

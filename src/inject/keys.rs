@@ -46,8 +46,16 @@ const SERVICE_ACCOUNT: [&str; 4] = [
 const NEAR: usize = 3;
 
 impl Place {
+    /// The objects whose annotations are looked up, nearest first.
+    pub const NEAREST: [Place; 3] = [
+        Place::PodAnnotation,
+        Place::ServiceAccount,
+        Place::Namespace,
+    ];
+
     /// Whether the key means something here.
-    fn knows(self, key: &str) -> bool {
+    #[must_use]
+    pub fn knows(self, key: &str) -> bool {
         match self {
             Place::PodLabel => key == names::USE,
             Place::PodAnnotation => POD.contains(&key) || key == names::STATUS,

@@ -2,13 +2,15 @@
 //! defaults in; a verdict and a patch out. Pure, synchronous, total: no clock, no I/O, no panic on any JSON.
 //!
 //! ```text
-//! Input -settings-> Settings -decide-> Verdict { Decision = Inject(Plan) | Skip(Reason) | Refuse(Refusal), warnings }
+//! Input -sources, settings-> Settings -decide-> Verdict { Decision = Inject(Plan) | Skip(Reason) | Refuse(Refusal), warnings }
 //! (pod, Plan) -patch (from parts, with a status)-> RFC 6902 operations on the raw pod
+//! Input -explain-> Explanation { the rules that made the verdict, Verdict, additions }
 //! pod with a status -uninject-> RFC 6902 operations that bring back the pod as it came
 //! ```
 
 mod annotations;
 mod decide;
+mod explain;
 mod flags;
 mod headers;
 mod keys;
@@ -17,23 +19,31 @@ mod patch;
 mod pod;
 mod quantity;
 mod refusal;
+mod rule;
 mod settings;
+mod sources;
 mod status;
 mod uninject;
 mod volume;
 mod warning;
 
+use std::fmt;
+
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::names;
+
 pub use annotations::Annotations;
 pub use decide::{decide, needs_service_account};
+pub use explain::{Explanation, Step, explain};
 pub use flags::{Flags, NativeSidecar};
 pub use keys::{Place, above_template};
 pub use patch::patch;
 pub use pod::{Container, List, Pod};
 pub use quantity::{NotAQuantity, Quantity};
 pub use refusal::Refusal;
+pub use rule::Look;
 pub use settings::{Capture, Passthrough, Proxy, Resources, Settings};
 pub use status::{Status, UnreadableStatus};
 pub use uninject::uninject;
@@ -117,6 +127,23 @@ impl Reason {
             Reason::NotRequested => "not_requested",
             Reason::MirrorPod => "mirror_pod",
             Reason::NamespaceNotOptedIn => "namespace_not_opted_in",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (label, proxy) = (names::USE, names::INJECT_PROXY);
+        match self {
+            Reason::OptedOut => write!(f, "the pod's label {label} says no"),
+            Reason::NotRequested => write!(
+                f,
+                "nothing asks for it: no annotation {proxy} on pod or Namespace, no label {label} on the pod"
+            ),
+            Reason::MirrorPod => write!(f, "the image of a static pod can't be changed"),
+            Reason::NamespaceNotOptedIn => {
+                write!(f, "the Namespace has no label {label}: \"true\"")
+            }
         }
     }
 }

@@ -16,21 +16,16 @@ use crate::names;
 /// The operations that give the pod what it lacks; none where it lacks nothing.
 #[must_use]
 pub fn patch(pod: &Value, plan: &Plan) -> Patch {
-    if !pod.is_object() {
-        return Patch(Vec::new());
-    }
-    let pod = Pod(pod);
-    let mut builder = Builder {
-        pod,
-        plan,
-        operations: Vec::new(),
-        // One that can't be read says nothing about what was there before.
-        status: Status::of(pod).ok().flatten().unwrap_or_default(),
-        created: BTreeSet::new(),
-        mounted: false,
-    };
-    builder.add();
-    Patch(builder.operations)
+    // A status that can't be read says nothing about what was there before.
+    let status = Status::of(Pod(pod)).ok().flatten().unwrap_or_default();
+    Patch(Builder::built(pod, plan, status).operations)
+}
+
+/// What those operations add, by name; nothing where there are none.
+#[must_use]
+pub fn additions(pod: &Value, plan: &Plan) -> Option<Status> {
+    let built = Builder::built(pod, plan, Status::default());
+    (!built.operations.is_empty()).then_some(built.status)
 }
 
 struct Builder<'a> {
@@ -44,7 +39,22 @@ struct Builder<'a> {
     mounted: bool,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    fn built(pod: &'a Value, plan: &'a Plan, status: Status) -> Self {
+        let mut builder = Builder {
+            pod: Pod(pod),
+            plan,
+            operations: Vec::new(),
+            status,
+            created: BTreeSet::new(),
+            mounted: false,
+        };
+        if pod.is_object() {
+            builder.add();
+        }
+        builder
+    }
+
     fn add(&mut self) {
         // Containers first, while their places are still those of the pod as it came.
         let volume = TokenVolume::of(self.pod, &self.plan.identity.audience);

@@ -5,6 +5,8 @@ use serde_json::Value;
 
 use crate::names;
 
+const WINDOWS: &str = "windows";
+
 /// A pod, or a pod template, as it came.
 #[derive(Clone, Copy, Debug)]
 pub struct Pod<'a>(pub &'a Value);
@@ -106,20 +108,26 @@ impl<'a> Pod<'a> {
             .unwrap_or(false)
     }
 
-    /// Whether the pod is made for Windows nodes, by `spec.os` or its node selector.
+    /// The system of the nodes the pod is made for, by `spec.os` or its node selector; where they differ, Windows.
     #[must_use]
-    pub fn windows(self) -> bool {
+    pub fn os(self) -> Option<&'a str> {
         let os = self.spec("os").and_then(|os| os.get("name"));
         let selector = self.spec("nodeSelector");
         let selected = |key| selector.and_then(|selector| selector.get(key));
-        [
+        let known = [
             os,
             selected("kubernetes.io/os"),
             selected("beta.kubernetes.io/os"),
-        ]
-        .into_iter()
-        .flatten()
-        .any(|name| name == "windows")
+        ];
+        let mut names = known.into_iter().flatten().filter_map(Value::as_str);
+        let first = names.next()?;
+        Some(names.find(|name| *name == WINDOWS).unwrap_or(first))
+    }
+
+    /// Whether the pod is made for Windows nodes.
+    #[must_use]
+    pub fn windows(self) -> bool {
+        self.os() == Some(WINDOWS)
     }
 
     /// Whether this is the API server's image of a static pod, which can't be changed.
@@ -150,6 +158,13 @@ impl<'a> Pod<'a> {
     #[must_use]
     pub fn container(self, name: &str) -> Option<Container<'a>> {
         self.containers().find(|container| container.name() == name)
+    }
+
+    /// The container of the pod's own that declares that TCP port.
+    #[must_use]
+    pub fn container_with_port(self, port: u16) -> Option<Container<'a>> {
+        self.containers()
+            .find(|container| !container.injected() && container.declares_port(port))
     }
 
     /// The pod's volumes.

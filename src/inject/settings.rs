@@ -5,8 +5,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::Refusal;
 use super::quantity::Quantity;
-use super::{Annotations, Defaults, Pod, Refusal};
+use super::sources::Sources;
 use crate::names;
 
 /// What was asked for, checked.
@@ -70,19 +71,6 @@ pub struct Resources {
     pub memory_limit: Quantity,
 }
 
-/// Where settings are looked up.
-#[derive(Clone, Copy, Debug)]
-pub struct Sources<'a> {
-    /// The pod.
-    pub pod: Pod<'a>,
-    /// Its Namespace's annotations.
-    pub namespace: &'a Annotations,
-    /// Its ServiceAccount's annotations.
-    pub service_account: &'a Annotations,
-    /// The server's defaults.
-    pub defaults: &'a Defaults,
-}
-
 impl Capture {
     /// The word users write.
     #[must_use]
@@ -117,12 +105,7 @@ impl fmt::Display for Passthrough {
     }
 }
 
-impl<'a> Sources<'a> {
-    /// The pod's annotation, else its Namespace's.
-    fn get(self, key: &str) -> Option<&'a str> {
-        self.pod.annotation(key).or_else(|| self.namespace.get(key))
-    }
-
+impl Sources<'_> {
     /// Everything asked for, the proxy's part only where the proxy is.
     ///
     /// # Errors
@@ -149,7 +132,7 @@ impl<'a> Sources<'a> {
     /// # Errors
     /// When the value is none of the two.
     pub fn selects_by_service_account(self) -> Result<bool, Refusal> {
-        let Some(value) = self.namespace.get(names::SELECT) else {
+        let Some(value) = self.get(names::SELECT) else {
             return Ok(false);
         };
         match value {
@@ -180,13 +163,20 @@ impl<'a> Sources<'a> {
         )
     }
 
+    /// The port the proxy listens on.
+    ///
+    /// # Errors
+    /// When the value is none.
+    pub fn port(self) -> Result<u16, Refusal> {
+        self.get(names::PROXY_PORT)
+            .map_or(Ok(names::DEFAULT_PROXY_PORT), port)
+    }
+
     fn proxy(self) -> Result<Proxy, Refusal> {
         let passthrough = [("allow", Passthrough::Allow), ("deny", Passthrough::Deny)];
         Ok(Proxy {
-            port: self
-                .get(names::PROXY_PORT)
-                .map_or(Ok(names::DEFAULT_PROXY_PORT), port)?,
             capture: self.capture()?,
+            port: self.port()?,
             imds_passthrough: self.word(
                 names::IMDS_PASSTHROUGH,
                 passthrough,
@@ -199,14 +189,9 @@ impl<'a> Sources<'a> {
         })
     }
 
-    /// Pod, else ServiceAccount, else Namespace, else the default; an empty value falls through.
     fn token_expiration(self) -> Result<i64, Refusal> {
         let key = names::TOKEN_EXPIRATION;
-        let value = self.pod.annotation(key).filter(|value| !value.is_empty());
-        let value = value
-            .or_else(|| self.service_account.non_empty(key))
-            .or_else(|| self.namespace.non_empty(key));
-        let Some(value) = value else {
+        let Some(value) = self.get(key) else {
             return Ok(self.defaults.token_expiration);
         };
         let seconds: i64 = value.parse().map_err(|_| Refusal::Expiration {
@@ -243,7 +228,7 @@ impl<'a> Sources<'a> {
 
     fn resource_ids(self) -> Result<Option<String>, Refusal> {
         let key = names::RESOURCE_IDS;
-        let Some(text) = self.service_account.non_empty(key) else {
+        let Some(text) = self.get(key) else {
             return Ok(None);
         };
         serde_json::from_str::<BTreeMap<String, String>>(text).map_err(|error| {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::workload::{Workload, objects};
-use crate::inject::{Annotations, Pod};
+use crate::inject::{Annotations, Defaults, Input, Pod, Reason};
 use crate::names;
 
 /// What is known beside the pods.
@@ -11,6 +11,8 @@ use crate::names;
 pub struct Context {
     service_accounts: Vec<Known>,
     namespaces: Vec<Known>,
+    /// Of a Namespace that is not known.
+    no_annotations: Annotations,
 }
 
 /// A ServiceAccount or Namespace, as far as it matters.
@@ -19,7 +21,7 @@ struct Known {
     name: String,
     namespace: Option<String>,
     annotations: Annotations,
-    opted_in: bool,
+    label: Option<String>,
 }
 
 impl Context {
@@ -37,9 +39,37 @@ impl Context {
         context
     }
 
-    /// The annotations of a pod's ServiceAccount. A namespace that is not said matches any.
+    /// What the engine decides a pod from.
+    ///
+    /// # Errors
+    /// When its Namespace did not opt in, which the engine is not asked about then.
+    pub fn input<'a>(
+        &'a self,
+        pod: &'a Value,
+        workload: &Workload,
+        defaults: &'a Defaults,
+    ) -> Result<Input<'a>, Reason> {
+        let namespace = self.namespace(workload);
+        if namespace.is_some_and(|namespace| namespace.label.as_deref() != Some("true")) {
+            return Err(Reason::NamespaceNotOptedIn);
+        }
+        Ok(Input {
+            pod,
+            service_account: self.service_account(pod, workload),
+            namespace: namespace.map_or(&self.no_annotations, |known| &known.annotations),
+            defaults,
+        })
+    }
+
+    /// The opt-in label of a workload's Namespace; nothing where no such Namespace is known.
     #[must_use]
-    pub fn service_account(&self, pod: &Value, workload: &Workload) -> Option<&Annotations> {
+    pub fn opt_in(&self, workload: &Workload) -> Option<Option<&str>> {
+        let namespace = self.namespace(workload)?;
+        Some(namespace.label.as_deref())
+    }
+
+    /// The annotations of a pod's ServiceAccount. A namespace that is not said matches any.
+    fn service_account(&self, pod: &Value, workload: &Workload) -> Option<&Annotations> {
         let name = Pod(pod).service_account_name();
         let namespace = workload.namespace.as_deref();
         let matches = |known: &&Known| {
@@ -54,17 +84,13 @@ impl Context {
             .map(|known| &known.annotations)
     }
 
-    /// Whether a workload's Namespace opted in, and its annotations. One that is not known counts as opted in.
-    #[must_use]
-    pub fn namespace(&self, workload: &Workload) -> (bool, Annotations) {
-        let known = match (&workload.namespace, self.namespaces.as_slice()) {
+    /// A workload's Namespace. One that is not known counts as opted in.
+    fn namespace(&self, workload: &Workload) -> Option<&Known> {
+        match (&workload.namespace, self.namespaces.as_slice()) {
             (Some(name), namespaces) => namespaces.iter().find(|known| known.name == *name),
             (None, [only]) => Some(only),
             (None, _) => None,
-        };
-        known.map_or((true, Annotations::default()), |known| {
-            (known.opted_in, known.annotations.clone())
-        })
+        }
     }
 }
 
@@ -85,7 +111,7 @@ impl Known {
                 .flatten()
                 .filter_map(|(key, value)| Some((key, value.as_str()?)))
                 .collect(),
-            opted_in: label.is_some_and(|value| value == "true"),
+            label: label.and_then(Value::as_str).map(str::to_owned),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::note::{Note, Severity};
 use super::patched::{self, Document, Output};
 use super::workload::Workload;
 use crate::exit::Exit;
-use crate::inject::{Decision, Defaults, Flags, Input, Reason, Verdict, decide, patch};
+use crate::inject::{Decision, Defaults, Flags, Verdict, decide, patch};
 
 /// Arguments of `inject`.
 #[derive(Debug, clap::Args)]
@@ -46,7 +46,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
 }
 
 fn patch_of(pod: &Value, verdict: Verdict, workload: &Workload, notes: &mut Vec<Note>) -> Patch {
-    let warnings = verdict.warnings.iter();
+    let warnings = workload.misplaced.iter().chain(&verdict.warnings);
     notes.extend(warnings.map(|warning| Note::new(Severity::Warning, workload, warning)));
     match verdict.decision {
         Decision::Inject(plan) => return patch(pod, &plan),
@@ -59,17 +59,11 @@ fn patch_of(pod: &Value, verdict: Verdict, workload: &Workload, notes: &mut Vec<
 }
 
 fn verdict(pod: &Value, workload: &Workload, context: &Context, defaults: &Defaults) -> Verdict {
-    let (opted_in, namespace) = context.namespace(workload);
-    if !opted_in {
-        return Verdict {
-            decision: Decision::Skip(Reason::NamespaceNotOptedIn),
+    match context.input(pod, workload, defaults) {
+        Ok(input) => decide(&input),
+        Err(reason) => Verdict {
+            decision: Decision::Skip(reason),
             warnings: Vec::new(),
-        };
+        },
     }
-    decide(&Input {
-        pod,
-        service_account: context.service_account(pod, workload),
-        namespace: &namespace,
-        defaults,
-    })
 }

@@ -2,6 +2,7 @@
 
 mod context;
 mod documents;
+pub mod explain;
 pub mod inject;
 mod manifests;
 mod note;

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::inject::{Warning, above_template};
+
 /// A pod in a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
@@ -13,6 +15,8 @@ pub struct Workload {
     pub name: String,
     /// Namespace of that object, where it says one.
     pub namespace: Option<String>,
+    /// Our keys on that object, where they belong on its template.
+    pub misplaced: Vec<Warning>,
 }
 
 /// Every pod in a document; those of a List's items too.
@@ -50,6 +54,10 @@ fn collect(object: &Value, pointer: String, found: &mut Vec<Workload>) {
             kind: kind.to_owned(),
             name: name.unwrap_or("(no name)").to_owned(),
             namespace: text(object, "/metadata/namespace").map(str::to_owned),
+            misplaced: match template {
+                "" => Vec::new(),
+                _ => above_template(object),
+            },
         });
     }
 }
