@@ -1,0 +1,10 @@
+//! The webhook in process: a real TLS listener on loopback, its ServiceAccounts and Namespaces from a small API server.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod health;
+mod lookups;
+mod reviews;
+#[path = "../support/mod.rs"]
+mod support;
+mod world;

@@ -1,0 +1,137 @@
+//! What is answered to reviews, and to everything else that is sent.
+
+use serde_json::{Value, json};
+
+use crate::world::{World, client_id, pod, review};
+
+#[tokio::test]
+async fn answers_in_the_version_asked_and_says_what_it_is_not_for() {
+    let world = World::start(&[]).await;
+    let mut part = review("v1", &pod("app"), "CREATE");
+    part["request"]["subResource"] = json!("ephemeralcontainers");
+    let mut deployment = review("v1", &pod("app"), "CREATE");
+    deployment["request"]["kind"] = json!({"group": "apps", "version": "v1", "kind": "Deployment"});
+    let only = "identity-injector changes pods on CREATE only, not ";
+    let table = [
+        (
+            "v1",
+            review("v1", &pod("app"), "CREATE"),
+            Some("id-of-app"),
+            None,
+        ),
+        (
+            "v1beta1",
+            review("v1beta1", &pod("app"), "CREATE"),
+            Some("id-of-app"),
+            None,
+        ),
+        (
+            "update",
+            review("v1", &pod("app"), "UPDATE"),
+            None,
+            Some("Pod on UPDATE"),
+        ),
+        (
+            "deletion",
+            review("v1", &Value::Null, "DELETE"),
+            None,
+            Some("Pod on DELETE"),
+        ),
+        (
+            "subresource",
+            part,
+            None,
+            Some("Pod/ephemeralcontainers on CREATE"),
+        ),
+        ("other kind", deployment, None, Some("Deployment on CREATE")),
+        (
+            "object is no object",
+            review("v1", &json!("pod"), "CREATE"),
+            None,
+            Some("Pod on CREATE"),
+        ),
+    ];
+    for (case, body, expected, warning) in table {
+        let (status, reply) = world.post("application/json", "", body.to_string()).await;
+        assert_eq!(
+            (status, &reply["apiVersion"]),
+            (200, &body["apiVersion"]),
+            "{case}"
+        );
+        let response = &reply["response"];
+        assert_eq!(
+            (&response["uid"], &response["allowed"]),
+            (&json!("u-1"), &json!(true)),
+            "{case}"
+        );
+        assert_eq!(
+            client_id(response).as_deref(),
+            expected,
+            "{case}: {response}"
+        );
+        let start = warning.map(|warning| format!("{only}{warning}"));
+        let said = response["warnings"][0].as_str().unwrap_or_default();
+        assert!(
+            start.map_or(said.is_empty(), |start| said.starts_with(&start)),
+            "{case}: {said}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_review_is_refused_in_a_sentence() {
+    let world = World::start(&[]).await;
+    let review = review("v1", &pod("app"), "CREATE").to_string();
+    let table = [
+        (
+            "content type",
+            "text/plain",
+            review.clone(),
+            400,
+            "content type \"text/plain\": application/json is expected",
+        ),
+        (
+            "charset",
+            "application/json; charset=utf-8",
+            review,
+            200,
+            "",
+        ),
+        (
+            "empty",
+            "application/json",
+            String::new(),
+            400,
+            "request body is empty: an AdmissionReview is expected",
+        ),
+        (
+            "no JSON",
+            "application/json",
+            "{".to_owned(),
+            400,
+            "request body is no AdmissionReview: EOF while parsing",
+        ),
+        (
+            "a pod",
+            "application/json",
+            pod("app").to_string(),
+            400,
+            "request body is no AdmissionReview: missing field",
+        ),
+        (
+            "too large",
+            "application/json",
+            " ".repeat(8 << 20),
+            413,
+            "length limit exceeded",
+        ),
+    ];
+    for (case, content_type, body, status, sentence) in table {
+        let (actual, reply) = world.post(content_type, "", body).await;
+        assert_eq!(actual, status, "{case}: {reply}");
+        assert!(
+            reply.as_str().unwrap_or_default().contains(sentence),
+            "{case}: {reply}"
+        );
+    }
+}
