@@ -37,6 +37,16 @@ pub enum Warning {
 }
 
 impl Warning {
+    /// Every [`Warning::reason`].
+    pub const REASONS: [&str; 6] = [
+        "no_client_id",
+        "no_service_account",
+        "no_tenant",
+        "not_requested",
+        "classic_sidecar",
+        "mount_in_use",
+    ];
+
     /// A short name for metrics; never changes.
     #[must_use]
     pub fn reason(&self) -> &'static str {

@@ -4,6 +4,7 @@
 
 mod health;
 mod lookups;
+mod metrics;
 mod reviews;
 #[path = "../support/mod.rs"]
 mod support;

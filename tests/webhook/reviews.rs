@@ -123,7 +123,7 @@ async fn a_body_that_is_no_review_is_refused_in_a_sentence() {
             "application/json",
             " ".repeat(8 << 20),
             413,
-            "length limit exceeded",
+            "request body is larger than 7340032 bytes (7 MiB), the most an AdmissionReview may have",
         ),
     ];
     for (case, content_type, body, status, sentence) in table {
@@ -133,5 +133,39 @@ async fn a_body_that_is_no_review_is_refused_in_a_sentence() {
             reply.as_str().unwrap_or_default().contains(sentence),
             "{case}: {reply}"
         );
+    }
+}
+
+#[tokio::test]
+async fn another_path_or_method_is_told_where_reviews_go() {
+    use reqwest::Method;
+    let world = World::start(&[]).await;
+    let elsewhere = world.reviews.replace("/mutate-v1-pod", "/mutate");
+    let table = [
+        (
+            Method::POST,
+            &elsewhere,
+            (404, ""),
+            "nothing is at /mutate: AdmissionReviews are posted to /mutate-v1-pod",
+        ),
+        (
+            Method::GET,
+            &world.reviews,
+            (405, "POST"),
+            "method GET: AdmissionReviews are posted to /mutate-v1-pod, by POST",
+        ),
+        (
+            Method::PUT,
+            &world.reviews,
+            (405, "POST"),
+            "method PUT: AdmissionReviews are posted to /mutate-v1-pod, by POST",
+        ),
+    ];
+    for (method, url, expected, sentence) in table {
+        let reply = world.client.request(method, url).send().await.unwrap();
+        let allow = reply.headers().get("allow").cloned();
+        let allow = allow.as_ref().map_or("", |allow| allow.to_str().unwrap());
+        assert_eq!((reply.status().as_u16(), allow), expected, "{sentence}");
+        assert_eq!(reply.text().await.unwrap(), sentence);
     }
 }
