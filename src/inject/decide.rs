@@ -64,6 +64,13 @@ pub fn decide(input: &Input<'_>) -> Verdict {
     }
 }
 
+/// Whether the Namespace can change what the pod gets. A pod that opted out needs nobody's word.
+#[must_use]
+pub fn needs_namespace(pod: &serde_json::Value) -> bool {
+    let pod = Pod(pod);
+    !pod.mirror() && pod.label(names::USE).is_none_or(|value| boolean(names::USE, value) != Ok(false))
+}
+
 /// Whether the ServiceAccount can change what the pod gets. Where it can't, an unknown one is no reason to refuse.
 #[must_use]
 pub fn needs_service_account(pod: &serde_json::Value, namespace: &Annotations) -> bool {

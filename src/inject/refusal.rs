@@ -119,6 +119,21 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Every [`Refusal::reason`].
+    pub const REASONS: [&str; 11] = [
+        "invalid_boolean",
+        "not_text",
+        "invalid_port",
+        "invalid_expiration",
+        "invalid_word",
+        "invalid_quantity",
+        "invalid_resource_ids",
+        "host_network",
+        "windows",
+        "port_in_use",
+        "volume_name",
+    ];
+
     /// A short name for metrics and audit annotations; never changes.
     #[must_use]
     pub fn reason(&self) -> &'static str {

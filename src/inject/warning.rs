@@ -102,6 +102,26 @@ pub enum Warning {
 }
 
 impl Warning {
+    /// Every [`Warning::reason`].
+    pub const REASONS: [&str; 16] = [
+        "no_service_account",
+        "no_client_id",
+        "not_requested",
+        "client_id_not_a_guid",
+        "unexpanded",
+        "no_tenant",
+        "misspelt",
+        "wrong_object",
+        "above_template",
+        "comma_in_skip_list",
+        "unknown_skipped",
+        "own_value",
+        "mount_in_use",
+        "header_not_handed_on",
+        "before_proxy",
+        "classic_sidecar",
+    ];
+
     /// A short name for metrics; never changes.
     #[must_use]
     pub fn reason(&self) -> &'static str {
@@ -313,6 +333,7 @@ mod tests {
             Warning::BeforeProxy { container },
             Warning::ClassicSidecar,
         ];
+        assert_eq!(table.each_ref().map(Warning::reason), Warning::REASONS);
         for warning in table {
             let sentence = warning.to_string();
             assert!(

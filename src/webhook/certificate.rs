@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum_server::tls_rustls::RustlsConfig;
+use prometheus_client::metrics::gauge::Gauge;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -75,18 +76,9 @@ impl Pair {
     /// # Errors
     /// When the bytes are no PEM, or the two don't belong together.
     pub fn server_config(&self) -> Result<Arc<ServerConfig>, Error> {
-        let pem = |name: &str, reason: String| Error::Pem {
-            path: self.directory.join(name),
-            reason,
-        };
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(&self.certificate)
-            .collect::<Result<_, _>>()
-            .map_err(|error| pem("tls.crt", error.to_string()))?;
-        if chain.is_empty() {
-            return Err(pem("tls.crt", "holds no PEM certificate".to_owned()));
-        }
+        let chain = self.chain()?;
         let key = PrivateKeyDer::from_pem_slice(&self.key)
-            .map_err(|error| pem("tls.key", error.to_string()))?;
+            .map_err(|error| self.pem("tls.key", error.to_string()))?;
         let unusable = |source| Error::Pair {
             directory: self.directory.clone(),
             source,
@@ -101,10 +93,39 @@ impl Pair {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }
+
+    /// Until when the leaf, the first certificate, is valid, in seconds since 1970.
+    ///
+    /// # Errors
+    /// When the bytes are no PEM, or no certificate.
+    pub fn not_after(&self) -> Result<i64, Error> {
+        let chain = self.chain()?;
+        let leaf = chain.first().map(AsRef::as_ref).unwrap_or_default();
+        let (_, leaf) = x509_parser::parse_x509_certificate(leaf)
+            .map_err(|error| self.pem("tls.crt", error.to_string()))?;
+        Ok(leaf.validity().not_after.timestamp())
+    }
+
+    fn chain(&self) -> Result<Vec<CertificateDer<'static>>, Error> {
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(&self.certificate)
+            .collect::<Result<_, _>>()
+            .map_err(|error| self.pem("tls.crt", error.to_string()))?;
+        if chain.is_empty() {
+            return Err(self.pem("tls.crt", "holds no PEM certificate".to_owned()));
+        }
+        Ok(chain)
+    }
+
+    fn pem(&self, name: &str, reason: String) -> Error {
+        Error::Pem {
+            path: self.directory.join(name),
+            reason,
+        }
+    }
 }
 
 /// Reads the files every `poll`, for ever, and swaps the served certificate when they hold a new pair that fits.
-pub async fn follow(mut served: Pair, config: RustlsConfig, poll: Duration) {
+pub async fn follow(mut served: Pair, config: RustlsConfig, not_after: Gauge, poll: Duration) {
     let mut rejected: Option<Pair> = None;
     loop {
         tokio::time::sleep(poll).await;
@@ -115,9 +136,13 @@ pub async fn follow(mut served: Pair, config: RustlsConfig, poll: Duration) {
         if pair == served || rejected.as_ref() == Some(&pair) {
             continue;
         }
-        match pair.server_config() {
-            Ok(new) => {
+        let usable = pair
+            .server_config()
+            .and_then(|new| Ok((new, pair.not_after()?)));
+        match usable {
+            Ok((new, until)) => {
                 config.reload_from_config(new);
+                not_after.set(until);
                 tracing::info!(directory = %pair.directory.display(), "certificate swapped");
                 served = pair;
                 rejected = None;
@@ -136,6 +161,9 @@ mod tests {
 
     use super::*;
 
+    const IN_2040: i64 = 2_208_988_800;
+    const IN_2050: i64 = 2_524_608_000;
+
     /// Writes a pair as the kubelet mounts it: `tls.crt -> ..data/tls.crt`, `..data` swapped by rename.
     fn mount(volume: &Path, generation: &str, certificate: &str, key: &str) {
         let folder = volume.join(generation);
@@ -152,9 +180,10 @@ mod tests {
         }
     }
 
-    fn pair() -> (String, String) {
+    fn pair(last_year: i32) -> (String, String) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(last_year, 1, 1);
         (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
     }
 
@@ -171,28 +200,39 @@ mod tests {
     #[tokio::test]
     async fn follows_the_kubelets_symlink_swap_and_keeps_the_old_pair_for_a_torn_one() {
         let volume = tempfile::tempdir().unwrap();
-        let ((first, first_key), (second, second_key)) = (pair(), pair());
+        let ((first, first_key), (second, second_key)) = (pair(2040), pair(2050));
         mount(volume.path(), "1", &first, &first_key);
         let served = Pair::read(volume.path()).await.unwrap();
         let config = RustlsConfig::from_config(served.server_config().unwrap());
-        let following = tokio::spawn(follow(served, config.clone(), Duration::from_millis(2)));
+        let not_after = Gauge::default();
+        not_after.set(served.not_after().unwrap());
+        let poll = Duration::from_millis(2);
+        let following = tokio::spawn(follow(served, config.clone(), not_after.clone(), poll));
         let steps = [
-            ("a torn pair", "2", &second, &first_key, false),
-            ("no certificate", "3", &String::new(), &second_key, false),
-            ("a new pair", "4", &second, &second_key, true),
+            ("a torn pair", "2", &second, &first_key, false, IN_2040),
+            (
+                "no certificate",
+                "3",
+                &String::new(),
+                &first_key,
+                false,
+                IN_2040,
+            ),
+            ("a new pair", "4", &second, &second_key, true, IN_2050),
         ];
-        for (case, generation, certificate, key, swaps) in steps {
+        for (case, generation, certificate, key, swaps, until) in steps {
             let before = config.get_inner();
             mount(volume.path(), generation, certificate, key);
             assert_eq!(swapped(&config, &before).await, swaps, "{case}");
+            assert_eq!(not_after.get(), until, "{case}");
         }
         following.abort();
     }
 
     #[tokio::test]
     async fn says_which_file_is_wrong() {
-        let (certificate, key) = pair();
-        let (_, other_key) = pair();
+        let (certificate, key) = pair(2040);
+        let (_, other_key) = pair(2040);
         let table = [
             ("no key", certificate.as_str(), "", "tls.key: "),
             (

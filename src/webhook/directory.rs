@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -13,6 +13,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use tokio::sync::Semaphore;
 
+use super::metrics::Lookups;
 use super::ready::Pending;
 use crate::inject::Annotations;
 
@@ -26,6 +27,7 @@ pub struct Directory {
     service_accounts: Store,
     namespaces: Store,
     live: Arc<Semaphore>,
+    lookups: Lookups,
 }
 
 /// An object that could not be looked up.
@@ -56,13 +58,14 @@ struct Store(Arc<RwLock<HashMap<Box<str>, Annotations>>>);
 impl Directory {
     /// An empty directory; [`Directory::watch`] fills it.
     #[must_use]
-    pub fn new(client: kube::Client) -> Self {
+    pub fn new(client: kube::Client, lookups: Lookups) -> Self {
         let live = Arc::new(Semaphore::new(LIVE_LOOKUPS));
         Directory {
             client,
             service_accounts: Store::default(),
             namespaces: Store::default(),
             live,
+            lookups,
         }
     }
 
@@ -92,16 +95,27 @@ impl Directory {
         within: Duration,
     ) -> Result<Option<Annotations>, LookupError> {
         if let Some(known) = self.service_accounts.get(&format!("{namespace}/{name}")) {
+            self.lookups.cached.inc();
             return Ok(Some(known));
         }
         let api: Api<PartialObjectMeta<ServiceAccount>> =
             Api::namespaced(self.client.clone(), namespace);
-        self.live(
-            format!("ServiceAccount {namespace}/{name}"),
-            within,
-            api.get_opt(name),
-        )
-        .await
+        let object = format!("ServiceAccount {namespace}/{name}");
+        let live = self.live(object, within, api.get_opt(name)).await;
+        let counter = match &live {
+            Ok(Some(_)) => &self.lookups.found,
+            Ok(None) => &self.lookups.missing,
+            Err(LookupError::Timeout { .. }) => &self.lookups.timeout,
+            Err(LookupError::Refused { .. }) => &self.lookups.refused,
+        };
+        counter.inc();
+        live
+    }
+
+    /// Whether a Namespace is cached, which a new one is a moment after it was made.
+    #[must_use]
+    pub fn knows_namespace(&self, name: &str) -> bool {
+        self.namespaces.read().contains_key(name)
     }
 
     /// A Namespace's annotations; none where there is no such Namespace.
@@ -141,12 +155,12 @@ impl Directory {
 }
 
 impl Store {
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<Box<str>, Annotations>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn get(&self, key: &str) -> Option<Annotations> {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            .cloned()
+        self.read().get(key).cloned()
     }
 
     fn change(&self, with: impl FnOnce(&mut HashMap<Box<str>, Annotations>)) {
@@ -210,4 +224,59 @@ fn key(metadata: &ObjectMeta) -> Box<str> {
 
 fn annotations(metadata: &ObjectMeta) -> Annotations {
     metadata.annotations.iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Response};
+    use kube::client::Body;
+
+    use super::*;
+    use crate::webhook::metrics::Metrics;
+
+    /// A client whose every request is answered so; never, where there is no status.
+    fn client(status: Option<u16>) -> kube::Client {
+        let answer = move |_: Request<Body>| async move {
+            let Some(status) = status else {
+                return std::future::pending().await;
+            };
+            let object = match status {
+                200 => r#"{"kind":"PartialObjectMetadata","metadata":{}}"#,
+                404 => r#"{"kind":"Status","reason":"NotFound","code":404}"#,
+                _ => "",
+            };
+            let body = Body::from(object.as_bytes().to_vec());
+            Response::builder().status(status).body(body)
+        };
+        kube::Client::new(tower::service_fn(answer), "default")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn counts_look_ups_by_where_and_how_they_ended() {
+        let table = [
+            ("cached", None, [1, 0, 0, 0, 0]),
+            ("app", Some(200), [0, 1, 0, 0, 0]),
+            ("app", Some(404), [0, 0, 1, 0, 0]),
+            ("app", None, [0, 0, 0, 1, 0]),
+            ("app", Some(500), [0, 0, 0, 0, 1]),
+        ];
+        for (name, status, expected) in table {
+            let lookups = Metrics::default().lookups;
+            let directory = Directory::new(client(status), lookups.clone());
+            directory.service_accounts.change(|objects| {
+                objects.insert("shop/cached".into(), Annotations::default());
+            });
+            let within = Duration::from_secs(1);
+            let found = directory.service_account("shop", name, within).await;
+            let counted = [
+                lookups.cached,
+                lookups.found,
+                lookups.missing,
+                lookups.timeout,
+                lookups.refused,
+            ];
+            let counted = counted.map(|counter| counter.get());
+            assert_eq!(counted, expected, "{name} {status:?}: {found:?}");
+        }
+    }
 }

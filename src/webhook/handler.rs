@@ -1,19 +1,21 @@
-//! The routes: reviews on the TLS port, health on the other.
+//! The TLS port's route: reviews.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::post;
 use serde::Deserialize;
 
 use super::api_server::ApiServer;
 use super::directory::{Directory, LookupError};
-use super::ready::Readiness;
+use super::metrics::Metrics;
+use super::outcome::Outcome;
 use super::review::{Answer, Denial, Request, Review};
 use crate::inject::{
     Annotations, Decision, Flags, Input, Pod, Verdict, decide, needs_service_account, patch,
@@ -33,33 +35,34 @@ pub struct Webhook {
     pub directory: Directory,
     /// What the API server can.
     pub api_server: ApiServer,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
-/// The review route.
+/// The review route, and a sentence for whoever misses it.
 pub fn reviews(webhook: Webhook) -> Router {
     Router::new()
-        .route(names::MUTATE_PATH, post(mutate))
+        .route(names::MUTATE_PATH, post(mutate).fallback(other_method))
+        .fallback(other_path)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(Arc::new(webhook))
 }
 
-/// Liveness and readiness.
-pub fn health(readiness: Readiness) -> Router {
-    Router::new()
-        .route("/healthz", get(async || "ok"))
-        .route("/readyz", get(readyz))
-        .with_state(readiness)
+async fn other_path(uri: Uri) -> (StatusCode, String) {
+    let sentence = format!(
+        "nothing is at {}: AdmissionReviews are posted to {}",
+        uri.path(),
+        names::MUTATE_PATH
+    );
+    (StatusCode::NOT_FOUND, sentence)
 }
 
-async fn readyz(State(readiness): State<Readiness>) -> Response {
-    match readiness.missing().as_slice() {
-        [] => "ok".into_response(),
-        missing => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("not ready, pending: {}", missing.join(", ")),
-        )
-            .into_response(),
-    }
+async fn other_method(method: Method) -> (StatusCode, String) {
+    let sentence = format!(
+        "method {method}: AdmissionReviews are posted to {}, by POST",
+        names::MUTATE_PATH
+    );
+    (StatusCode::METHOD_NOT_ALLOWED, sentence)
 }
 
 /// The API server's `?timeout=10s`.
@@ -87,34 +90,49 @@ async fn mutate(
     State(webhook): State<Arc<Webhook>>,
     Query(timeout): Query<Timeout>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let json = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    if !json.is_some_and(|value| {
-        value
-            .split(';')
-            .next()
-            .is_some_and(|kind| kind.trim() == "application/json")
-    }) {
-        let sentence = format!(
-            "content type {:?}: application/json is expected",
-            json.unwrap_or_default()
-        );
-        return (StatusCode::BAD_REQUEST, sentence).into_response();
-    }
-    let review = match Review::read(&body) {
-        Ok(review) => review,
-        Err(error) => return (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
-    };
     let start = Instant::now();
+    let review = match read(&headers, body) {
+        Ok(review) => review,
+        Err(refused) => {
+            webhook.metrics.admitted(Outcome::Unreadable, false);
+            return refused.into_response();
+        }
+    };
     let answer = webhook.answer(&review.request, timeout.budget()).await;
-    log(&review.request, &answer, start.elapsed());
-    match review.answer(&answer) {
+    let body = review.answer(&answer);
+    let took = start.elapsed();
+    webhook.count(&review.request, answer.outcome, took);
+    log(&review.request, &answer, took);
+    match body {
         Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
+}
+
+fn read(
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Review, (StatusCode, String)> {
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    if content_type.split(';').next().map(str::trim) != Some("application/json") {
+        let sentence = format!("content type {content_type:?}: application/json is expected");
+        return Err((StatusCode::BAD_REQUEST, sentence));
+    }
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let sentence = format!(
+                "request body is larger than {BODY_LIMIT} bytes (7 MiB), the most an AdmissionReview may have"
+            );
+            (StatusCode::PAYLOAD_TOO_LARGE, sentence)
+        }
+        status => (status, rejection.body_text()),
+    })?;
+    Review::read(&body).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))
 }
 
 impl Webhook {
@@ -122,20 +140,21 @@ impl Webhook {
         if let Some(sentence) = not_ours(request) {
             return Answer {
                 warnings: vec![sentence],
-                decision: "skipped",
-                reason: "not_a_new_pod",
+                outcome: Outcome::NotANewPod,
                 ..Answer::default()
             };
         }
         match self.verdict(request, within).await {
-            Ok(verdict) => answer(&request.object, verdict),
+            Ok(verdict) => {
+                self.metrics.warned(&verdict.warnings);
+                answer(&request.object, verdict)
+            }
             Err(error) => Answer {
                 denial: Some(Denial {
                     code: 500,
                     message: format!("{error}; create the pod again"),
                 }),
-                decision: "error",
-                reason: "lookup_failed",
+                outcome: Outcome::LookupFailed,
                 ..Answer::default()
             },
         }
@@ -167,6 +186,14 @@ impl Webhook {
             defaults: &defaults,
         }))
     }
+
+    fn count(&self, request: &Request, outcome: Outcome, took: Duration) {
+        let dry_run = request.dry_run == Some(true);
+        self.metrics.admitted(outcome, dry_run);
+        self.metrics.answered(&request.namespace, took, |name| {
+            self.directory.knows_namespace(name)
+        });
+    }
 }
 
 /// A sentence for what the webhook's rules should not have sent.
@@ -193,22 +220,21 @@ fn answer(pod: &serde_json::Value, verdict: Verdict) -> Answer {
     match verdict.decision {
         Decision::Inject(plan) => {
             let patch = patch(pod, &plan);
-            let decision = if patch.0.is_empty() {
-                "unchanged"
+            let outcome = if patch.0.is_empty() {
+                Outcome::Unchanged
             } else {
-                "injected"
+                Outcome::Injected
             };
             Answer {
                 patch: Some(patch),
                 warnings,
-                decision,
+                outcome,
                 ..Answer::default()
             }
         }
         Decision::Skip(reason) => Answer {
             warnings,
-            decision: "skipped",
-            reason: reason.as_str(),
+            outcome: Outcome::Skipped(reason),
             ..Answer::default()
         },
         Decision::Refuse(refusal) => Answer {
@@ -217,8 +243,7 @@ fn answer(pod: &serde_json::Value, verdict: Verdict) -> Answer {
                 message: refusal.to_string(),
             }),
             warnings,
-            decision: "denied",
-            reason: refusal.reason(),
+            outcome: Outcome::Denied(refusal.reason()),
             ..Answer::default()
         },
     }
@@ -231,12 +256,13 @@ fn log(request: &Request, answer: &Answer, took: Duration) {
             .get("metadata")
             .and_then(|metadata| metadata.get(key)?.as_str())
     };
+    let reason = answer.outcome.reason();
     tracing::info!(
         uid = request.uid,
         namespace = request.namespace,
         pod = metadata("name").or_else(|| metadata("generateName")),
-        decision = answer.decision,
-        reason = (!answer.reason.is_empty()).then_some(answer.reason),
+        decision = answer.outcome.result(),
+        reason = (!reason.is_empty()).then_some(reason),
         denial = answer.denial.as_ref().map(|denial| denial.message.as_str()),
         dry_run = request.dry_run.filter(|dry_run| *dry_run),
         micros = took.as_micros(),

@@ -4,11 +4,15 @@ mod api_server;
 mod certificate;
 mod directory;
 mod handler;
+mod health;
+mod metrics;
+mod outcome;
 mod ready;
 mod review;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -21,6 +25,7 @@ use self::api_server::ApiServer;
 use self::certificate::Pair;
 use self::directory::Directory;
 use self::handler::Webhook;
+use self::metrics::Metrics;
 use self::ready::Readiness;
 use crate::exit::Exit;
 use crate::inject::Flags;
@@ -35,7 +40,7 @@ pub struct Args {
     /// Where AdmissionReviews are answered, over TLS
     #[arg(long, env = "BIND", default_value = "0.0.0.0:9443")]
     bind: SocketAddr,
-    /// Where /healthz and /readyz are answered, over plain HTTP
+    /// Where /healthz, /readyz (/readyz?verbose lists the parts) and /metrics are answered, over plain HTTP
     #[arg(long, env = "HEALTH", default_value = "0.0.0.0:9440")]
     health: SocketAddr,
     /// Folder of tls.crt and tls.key; followed when they change
@@ -101,9 +106,13 @@ impl Bound {
     /// When the certificate is not usable or a listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> anyhow::Result<Exit> {
         let readiness = Readiness::default();
-        let directory = Directory::new(self.client.clone());
+        let metrics = Arc::new(Metrics::default());
+        let directory = Directory::new(self.client.clone(), metrics.lookups.clone());
         let api_server = ApiServer::default();
+        let certificate = readiness.pending("certificate");
         let tls = RustlsConfig::from_config(self.pair.server_config()?);
+        metrics.certificate_not_after.set(self.pair.not_after()?);
+        drop(certificate);
         let background = [
             tokio::spawn(directory.clone().watch(
                 readiness.pending("serviceaccounts"),
@@ -112,17 +121,19 @@ impl Bound {
             tokio::spawn(certificate::follow(
                 self.pair,
                 tls.clone(),
+                metrics.certificate_not_after.clone(),
                 certificate::POLL,
             )),
         ];
         let version = self.flags.asks_the_api_server().then(|| {
-            let pending = readiness.pending("API server version");
+            let pending = readiness.pending("apiserver-version");
             tokio::spawn(api_server.clone().follow(self.client, pending))
         });
         let webhook = Webhook {
             flags: self.flags,
             directory,
             api_server,
+            metrics: metrics.clone(),
         };
         let handle = Handle::new();
         let reviews = axum_server::from_tcp_rustls(self.review_listener, tls)?
@@ -130,7 +141,7 @@ impl Bound {
             .serve(handler::reviews(webhook).into_make_service());
         let health = axum_server::from_tcp(self.health_listener)?
             .handle(handle.clone())
-            .serve(handler::health(readiness.clone()).into_make_service());
+            .serve(health::routes(readiness.clone(), metrics).into_make_service());
         tracing::info!(reviews = %self.reviews, health = %self.health, "listening");
         let drain = async {
             shutdown.cancelled().await;

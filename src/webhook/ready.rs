@@ -1,13 +1,11 @@
-//! Readiness as a set of named parts: each holds a guard until it works; what is pending can be listed.
+//! Readiness as a set of named parts: each holds a guard until it works; all can be listed.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The parts that are not ready yet.
+/// The parts, and whether each is ready.
 #[derive(Clone, Debug, Default)]
-pub struct Readiness {
-    pending: Arc<Mutex<BTreeSet<&'static str>>>,
-}
+pub struct Readiness(Arc<Mutex<BTreeMap<&'static str, bool>>>);
 
 /// Keeps the process not ready while it lives.
 #[derive(Debug)]
@@ -20,27 +18,30 @@ impl Readiness {
     /// A part that is not ready until the guard is dropped.
     #[must_use]
     pub fn pending(&self, part: &'static str) -> Pending {
-        self.parts(|parts| parts.insert(part));
+        self.lock().insert(part, false);
         Pending {
             readiness: self.clone(),
             part,
         }
     }
 
-    /// The parts that are not ready, by name.
+    /// Every part and whether it is ready, by name.
     #[must_use]
-    pub fn missing(&self) -> Vec<&'static str> {
-        self.parts(|parts| parts.iter().copied().collect())
+    pub fn parts(&self) -> Vec<(&'static str, bool)> {
+        self.lock()
+            .iter()
+            .map(|(part, ready)| (*part, *ready))
+            .collect()
     }
 
-    fn parts<T>(&self, with: impl FnOnce(&mut BTreeSet<&'static str>) -> T) -> T {
-        with(&mut self.pending.lock().unwrap_or_else(PoisonError::into_inner))
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, bool>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        self.readiness.parts(|parts| parts.remove(self.part));
+        self.readiness.lock().insert(self.part, true);
     }
 }
 
@@ -49,14 +50,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_what_is_pending() {
+    fn lists_the_parts() {
         let readiness = Readiness::default();
         let certificate = readiness.pending("certificate");
         let caches = readiness.pending("caches");
-        assert_eq!(readiness.missing(), ["caches", "certificate"]);
+        assert_eq!(
+            readiness.parts(),
+            [("caches", false), ("certificate", false)]
+        );
         drop(certificate);
-        assert_eq!(readiness.missing(), ["caches"]);
+        assert_eq!(
+            readiness.parts(),
+            [("caches", false), ("certificate", true)]
+        );
         drop(caches);
-        assert!(readiness.missing().is_empty());
+        assert_eq!(readiness.parts(), [("caches", true), ("certificate", true)]);
     }
 }

@@ -5,6 +5,8 @@ use json_patch::Patch;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::outcome::Outcome;
+
 /// A review as the API server sent it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -84,9 +86,7 @@ pub struct Answer {
     /// Sentences the client shows.
     pub warnings: Vec<String>,
     /// For the audit log.
-    pub decision: &'static str,
-    /// For the audit log; empty where there is none.
-    pub reason: &'static str,
+    pub outcome: Outcome,
 }
 
 /// Why a pod may not be created.
@@ -141,8 +141,8 @@ impl Review {
                 }),
                 warnings: &answer.warnings,
                 audit_annotations: Audit {
-                    decision: answer.decision,
-                    reason: answer.reason,
+                    decision: answer.outcome.result(),
+                    reason: answer.outcome.reason(),
                 },
             },
         })
@@ -239,8 +239,7 @@ mod tests {
         });
         let answer = Answer {
             denial,
-            decision: "denied",
-            reason: "invalid_port",
+            outcome: Outcome::Denied("invalid_port"),
             ..Answer::default()
         };
         let written: Value = serde_json::from_slice(&review.answer(&answer).unwrap()).unwrap();

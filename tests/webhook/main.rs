@@ -1,0 +1,11 @@
+//! The webhook in process: a real TLS listener on loopback, its ServiceAccounts and Namespaces from a small API server.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod health;
+mod lookups;
+mod metrics;
+mod reviews;
+#[path = "../support/mod.rs"]
+mod support;
+mod world;

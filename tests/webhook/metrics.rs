@@ -1,0 +1,298 @@
+//! What is counted: exact names, one table of requests and the series each moves.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::world::{World, patch, pod, review, service_account};
+
+/// Series and their values.
+type Scrape = BTreeMap<String, f64>;
+
+/// The series of the histogram, without the ones that tell how long it took.
+const ANSWERED: &str = r#"azwi_mutation_request_count{namespace="shop",service_name="webhook"}"#;
+
+async fn scrape(world: &World) -> Scrape {
+    let (status, text) = world.get("/metrics").await;
+    assert_eq!(status, 200);
+    let series = text.lines().filter(|line| !line.starts_with('#'));
+    let series = series.map(|line| line.rsplit_once(' ').unwrap());
+    series
+        .filter(|(name, _)| {
+            !name.starts_with("azwi_mutation_request_bucket")
+                && !name.starts_with("azwi_mutation_request_sum")
+        })
+        .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
+        .collect()
+}
+
+/// The series that went up by one; nothing else may have moved.
+fn moved(before: &Scrape, after: &Scrape) -> Vec<String> {
+    let change =
+        |(name, value): (&String, &f64)| (name.clone(), value - before.get(name).unwrap_or(&0.0));
+    let changed: Vec<_> = after
+        .iter()
+        .map(change)
+        .filter(|(_, by)| *by != 0.0)
+        .collect();
+    assert!(changed.iter().all(|(_, by)| *by == 1.0), "{changed:?}");
+    changed.into_iter().map(|(name, _)| name).collect()
+}
+
+fn admission(result: &str, reason: &str, dry_run: bool) -> String {
+    format!(r#"azwi_admission_total{{result="{result}",reason="{reason}",dry_run="{dry_run}"}}"#)
+}
+
+fn lookup(source: &str, outcome: &str) -> String {
+    format!(r#"azwi_sa_lookup_total{{source="{source}",outcome="{outcome}"}}"#)
+}
+
+fn warning(reason: &str) -> String {
+    format!(r#"azwi_admission_warnings_total{{reason="{reason}"}}"#)
+}
+
+/// A request about a pod that is changed before.
+fn about(service_account: &str, change: impl FnOnce(&mut Value)) -> Value {
+    let mut pod = pod(service_account);
+    change(&mut pod);
+    review("v1", &pod, "CREATE")
+}
+
+async fn injected(world: &World) -> Value {
+    let mut pod = pod("app");
+    let patch = patch(&world.review(pod.clone()).await).unwrap();
+    let patch: json_patch::Patch = serde_json::from_value(patch).unwrap();
+    json_patch::patch(&mut pod, &patch).unwrap();
+    pod
+}
+
+#[tokio::test]
+async fn each_request_moves_its_series_and_no_other() {
+    let world = World::start(&[]).await;
+    world.kube.put(service_account("bare", "")).unwrap();
+    let injected = injected(&world).await;
+    let first = scrape(&world).await;
+    let mut dry_run = about("app", |_| {});
+    dry_run["request"]["dryRun"] = json!(true);
+    let mut elsewhere = about("app", |_| {});
+    elsewhere["request"]["namespace"] = json!("made-up");
+    let unlabelled = |pod: &mut Value| pod["metadata"]["labels"] = json!({});
+    let cached = || lookup("cache", "found");
+    let answered = || ANSWERED.to_owned();
+    let table = [
+        (
+            "injected",
+            about("app", |_| {}),
+            vec![admission("injected", "", false), cached(), answered()],
+        ),
+        (
+            "dry run",
+            dry_run,
+            vec![admission("injected", "", true), cached(), answered()],
+        ),
+        (
+            "unchanged",
+            review("v1", &injected, "CREATE"),
+            vec![admission("unchanged", "", false), cached(), answered()],
+        ),
+        (
+            "skipped, with a warning",
+            about("app", unlabelled),
+            vec![
+                admission("skipped", "not_requested", false),
+                warning("not_requested"),
+                cached(),
+                answered(),
+            ],
+        ),
+        (
+            "opted out",
+            about("app", |pod| {
+                pod["metadata"]["labels"]["azure.workload.identity/use"] = json!("false");
+            }),
+            vec![
+                admission("skipped", "opted_out", false),
+                cached(),
+                answered(),
+            ],
+        ),
+        (
+            "not ours",
+            review("v1", &pod("app"), "UPDATE"),
+            vec![admission("skipped", "not_a_new_pod", false), answered()],
+        ),
+        (
+            "denied",
+            about("app", |pod| {
+                pod["metadata"]["labels"]["azure.workload.identity/use"] = json!("maybe");
+            }),
+            vec![
+                admission("denied", "invalid_boolean", false),
+                cached(),
+                answered(),
+            ],
+        ),
+        (
+            "no client id",
+            about("bare", |_| {}),
+            vec![
+                admission("injected", "", false),
+                warning("no_client_id"),
+                cached(),
+                answered(),
+            ],
+        ),
+        (
+            "no ServiceAccount",
+            about("none", |_| {}),
+            vec![
+                admission("injected", "", false),
+                warning("no_service_account"),
+                lookup("live", "missing"),
+                answered(),
+            ],
+        ),
+        (
+            "no such Namespace",
+            elsewhere,
+            vec![
+                admission("injected", "", false),
+                warning("no_service_account"),
+                lookup("live", "missing"),
+                ANSWERED.replace("shop", ""),
+            ],
+        ),
+        (
+            "unreadable",
+            json!({}),
+            vec![admission("error", "unreadable", false)],
+        ),
+    ];
+    let mut before = first.clone();
+    for (case, body, mut expected) in table {
+        world.post("application/json", "", body.to_string()).await;
+        let after = scrape(&world).await;
+        expected.sort();
+        assert_eq!(moved(&before, &after), expected, "{case}");
+        before = after;
+    }
+    let grown: Vec<_> = before
+        .keys()
+        .filter(|name| !first.contains_key(*name))
+        .collect();
+    assert_eq!(grown, [&ANSWERED.replace("shop", "")], "sets are closed");
+}
+
+#[tokio::test]
+async fn an_outage_of_the_api_server_is_an_error() {
+    let world = World::start(&[]).await;
+    world.kube.pause();
+    let before = scrape(&world).await;
+    let unknown = about("unknown", |_| {}).to_string();
+    world.post("application/json", "?timeout=1s", unknown).await;
+    let mut moved = moved(&before, &scrape(&world).await);
+    // Refused or timed out: the client tries again for as long as there is time.
+    moved.retain(|name| !name.starts_with("azwi_sa_lookup_total{source=\"live\""));
+    let expected = [
+        admission("error", "lookup_failed", false),
+        ANSWERED.to_owned(),
+    ];
+    assert_eq!(moved, expected);
+}
+
+#[tokio::test]
+async fn names_types_and_formats_are_exact() {
+    let world = World::start(&[]).await;
+    world.review(pod("app")).await;
+    let url = format!("{}/metrics", world.health);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let openmetrics =
+        "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2";
+    let types = |names: [&str; 6]| names.map(|name| format!("# TYPE {name}")).to_vec();
+    let table = [
+        (
+            openmetrics,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            true,
+            types([
+                "azwi_admission counter",
+                "azwi_admission_warnings counter",
+                "azwi_build info",
+                "azwi_cert_not_after_seconds gauge",
+                "azwi_mutation_request histogram",
+                "azwi_sa_lookup counter",
+            ]),
+        ),
+        (
+            "*/*",
+            "text/plain; version=0.0.4; charset=utf-8",
+            false,
+            types([
+                "azwi_admission_total counter",
+                "azwi_admission_warnings_total counter",
+                "azwi_build_info gauge",
+                "azwi_cert_not_after_seconds gauge",
+                "azwi_mutation_request histogram",
+                "azwi_sa_lookup_total counter",
+            ]),
+        ),
+    ];
+    for (accept, content_type, eof, types) in table {
+        let reply = client
+            .get(&url)
+            .header("accept", accept)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(reply.headers()["content-type"], content_type);
+        let text = reply.text().await.unwrap();
+        assert_eq!(text.ends_with("# EOF\n"), eof, "{accept}");
+        let mut said: Vec<_> = text
+            .lines()
+            .filter(|line| line.starts_with("# TYPE"))
+            .collect();
+        said.sort_unstable();
+        assert_eq!(said, types, "{accept}");
+        let version = env!("CARGO_PKG_VERSION");
+        for line in [
+            "# HELP azwi_mutation_request Distribution of how long it took for the azure-workload-identity mutation request\n",
+            &format!("{ANSWERED} 1\n"),
+            &format!("azwi_build_info{{version=\"{version}\",commit=\""),
+            &format!("{} 0\n", admission("denied", "port_in_use", true)),
+            &format!("{} 0\n", warning("mount_in_use")),
+            &format!("{} 0\n", lookup("live", "timeout")),
+            // The year 4096, as rcgen has it.
+            "\nazwi_cert_not_after_seconds 67090118400\n",
+        ] {
+            assert!(text.contains(line), "{accept}: {line}\n{text}");
+        }
+        assert_eq!(bounds(&text), buckets(), "{accept}");
+    }
+}
+
+/// The upper bounds of the histogram's buckets, in order.
+fn bounds(text: &str) -> Vec<f64> {
+    let buckets = text
+        .lines()
+        .filter(|line| line.starts_with("azwi_mutation_request_bucket"));
+    let bounds = buckets.map(|line| {
+        line.split("le=\"")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap()
+    });
+    bounds.map(|bound| bound.parse().unwrap()).collect()
+}
+
+/// The reference's: .001 to .01, .02 to .1, .2 to 1, then 1.5, 2, 2.5, 3 and all.
+fn buckets() -> Vec<f64> {
+    let tens = |unit: f64, from: u8| (from..=10).map(move |n| f64::from(n) / unit);
+    let rest = [1.5, 2.0, 2.5, 3.0, f64::INFINITY];
+    tens(1000.0, 1)
+        .chain(tens(100.0, 2))
+        .chain(tens(10.0, 2))
+        .chain(rest)
+        .collect()
+}

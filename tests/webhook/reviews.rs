@@ -1,0 +1,171 @@
+//! What is answered to reviews, and to everything else that is sent.
+
+use serde_json::{Value, json};
+
+use crate::world::{ID, World, client_id, pod, review};
+
+#[tokio::test]
+async fn answers_in_the_version_asked_and_says_what_it_is_not_for() {
+    let world = World::start(&[]).await;
+    let mut part = review("v1", &pod("app"), "CREATE");
+    part["request"]["subResource"] = json!("ephemeralcontainers");
+    let mut deployment = review("v1", &pod("app"), "CREATE");
+    deployment["request"]["kind"] = json!({"group": "apps", "version": "v1", "kind": "Deployment"});
+    let only = "identity-injector changes pods on CREATE only, not ";
+    let table = [
+        (
+            "v1",
+            review("v1", &pod("app"), "CREATE"),
+            Some(ID),
+            None,
+        ),
+        (
+            "v1beta1",
+            review("v1beta1", &pod("app"), "CREATE"),
+            Some(ID),
+            None,
+        ),
+        (
+            "update",
+            review("v1", &pod("app"), "UPDATE"),
+            None,
+            Some("Pod on UPDATE"),
+        ),
+        (
+            "deletion",
+            review("v1", &Value::Null, "DELETE"),
+            None,
+            Some("Pod on DELETE"),
+        ),
+        (
+            "subresource",
+            part,
+            None,
+            Some("Pod/ephemeralcontainers on CREATE"),
+        ),
+        ("other kind", deployment, None, Some("Deployment on CREATE")),
+        (
+            "object is no object",
+            review("v1", &json!("pod"), "CREATE"),
+            None,
+            Some("Pod on CREATE"),
+        ),
+    ];
+    for (case, body, expected, warning) in table {
+        let (status, reply) = world.post("application/json", "", body.to_string()).await;
+        assert_eq!(
+            (status, &reply["apiVersion"]),
+            (200, &body["apiVersion"]),
+            "{case}"
+        );
+        let response = &reply["response"];
+        assert_eq!(
+            (&response["uid"], &response["allowed"]),
+            (&json!("u-1"), &json!(true)),
+            "{case}"
+        );
+        assert_eq!(
+            client_id(response).as_deref(),
+            expected,
+            "{case}: {response}"
+        );
+        let start = warning.map(|warning| format!("{only}{warning}"));
+        let said = response["warnings"][0].as_str().unwrap_or_default();
+        assert!(
+            start.map_or(said.is_empty(), |start| said.starts_with(&start)),
+            "{case}: {said}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_review_is_refused_in_a_sentence() {
+    let world = World::start(&[]).await;
+    let review = review("v1", &pod("app"), "CREATE").to_string();
+    let table = [
+        (
+            "content type",
+            "text/plain",
+            review.clone(),
+            400,
+            "content type \"text/plain\": application/json is expected",
+        ),
+        (
+            "charset",
+            "application/json; charset=utf-8",
+            review,
+            200,
+            "",
+        ),
+        (
+            "empty",
+            "application/json",
+            String::new(),
+            400,
+            "request body is empty: an AdmissionReview is expected",
+        ),
+        (
+            "no JSON",
+            "application/json",
+            "{".to_owned(),
+            400,
+            "request body is no AdmissionReview: EOF while parsing",
+        ),
+        (
+            "a pod",
+            "application/json",
+            pod("app").to_string(),
+            400,
+            "request body is no AdmissionReview: missing field",
+        ),
+        (
+            "too large",
+            "application/json",
+            " ".repeat(8 << 20),
+            413,
+            "request body is larger than 7340032 bytes (7 MiB), the most an AdmissionReview may have",
+        ),
+    ];
+    for (case, content_type, body, status, sentence) in table {
+        let (actual, reply) = world.post(content_type, "", body).await;
+        assert_eq!(actual, status, "{case}: {reply}");
+        assert!(
+            reply.as_str().unwrap_or_default().contains(sentence),
+            "{case}: {reply}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn another_path_or_method_is_told_where_reviews_go() {
+    use reqwest::Method;
+    let world = World::start(&[]).await;
+    let elsewhere = world.reviews.replace("/mutate-v1-pod", "/mutate");
+    let table = [
+        (
+            Method::POST,
+            &elsewhere,
+            (404, ""),
+            "nothing is at /mutate: AdmissionReviews are posted to /mutate-v1-pod",
+        ),
+        (
+            Method::GET,
+            &world.reviews,
+            (405, "POST"),
+            "method GET: AdmissionReviews are posted to /mutate-v1-pod, by POST",
+        ),
+        (
+            Method::PUT,
+            &world.reviews,
+            (405, "POST"),
+            "method PUT: AdmissionReviews are posted to /mutate-v1-pod, by POST",
+        ),
+    ];
+    for (method, url, expected, sentence) in table {
+        let reply = world.client.request(method, url).send().await.unwrap();
+        let allow = reply.headers().get("allow").cloned();
+        let allow = allow.as_ref().map_or("", |allow| allow.to_str().unwrap());
+        assert_eq!((reply.status().as_u16(), allow), expected, "{sentence}");
+        assert_eq!(reply.text().await.unwrap(), sentence);
+    }
+}
