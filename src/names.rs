@@ -114,6 +114,8 @@ pub const TOKEN_REQUEST_PATH: &str = "/metadata/identity/oauth2/token";
 pub const DEFAULT_AUDIENCE: &str = "api://AzureADTokenExchange";
 /// Path the API server posts AdmissionReviews to.
 pub const MUTATE_PATH: &str = "/mutate-v1-pod";
+/// Path the API server posts what makes pods to, for warnings alone.
+pub const WARN_PATH: &str = "/warn-v1-workload";
 /// Field manager of everything setup applies.
 pub const FIELD_MANAGER: &str = "identity-injector";
 

@@ -8,6 +8,7 @@
 //! pod with a status -uninject-> RFC 6902 operations that bring back the pod as it came
 //! ```
 
+mod advice;
 mod annotations;
 mod decide;
 mod explain;
@@ -23,6 +24,7 @@ mod rule;
 mod settings;
 mod sources;
 mod status;
+mod template;
 mod uninject;
 mod volume;
 mod warning;
@@ -46,8 +48,9 @@ pub use refusal::Refusal;
 pub use rule::Look;
 pub use settings::{Capture, Passthrough, Proxy, Resources, Settings};
 pub use status::{Status, UnreadableStatus};
+pub use template::template;
 pub use uninject::uninject;
-pub use warning::Warning;
+pub use warning::{MOST as MOST_WARNINGS, Warning};
 
 /// What a decision is made from.
 #[derive(Clone, Copy, Debug)]

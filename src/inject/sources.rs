@@ -2,6 +2,7 @@
 
 use super::keys::Place;
 use super::{Annotations, Defaults, Input, Pod};
+use crate::names;
 
 /// Where settings are looked up.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +45,12 @@ impl<'a> Sources<'a> {
             Some((place, value?))
         });
         values.find(|(_, value)| empty_counts || !value.is_empty())
+    }
+
+    /// The identity's client id, which the ServiceAccount alone can say.
+    #[must_use]
+    pub fn client_id(self) -> Option<&'a str> {
+        self.service_account.non_empty(names::CLIENT_ID)
     }
 
     /// The value of an annotation.

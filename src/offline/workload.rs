@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::inject::{Warning, above_template};
+use crate::inject::{Warning, above_template, template};
 
 /// A pod in a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,8 @@ fn collect(object: &Value, pointer: String, found: &mut Vec<Workload>) {
         return;
     }
     let kind = text(object, "/kind").unwrap_or_default();
-    let Some(template) = template(kind) else {
+    let api_version = text(object, "/apiVersion").unwrap_or_default();
+    let Some(template) = template(api_version, kind) else {
         return;
     };
     if object.pointer(template).is_some_and(Value::is_object) {
@@ -59,22 +60,6 @@ fn collect(object: &Value, pointer: String, found: &mut Vec<Workload>) {
                 _ => above_template(object),
             },
         });
-    }
-}
-
-/// The pointer to a kind's pod.
-fn template(kind: &str) -> Option<&'static str> {
-    match kind {
-        "Pod" => Some(""),
-        "CronJob" => Some("/spec/jobTemplate/spec/template"),
-        "DaemonSet"
-        | "Deployment"
-        | "Job"
-        | "ReplicaSet"
-        | "ReplicationController"
-        | "StatefulSet" => Some("/spec/template"),
-        "PodTemplate" => Some("/template"),
-        _ => None,
     }
 }
 
@@ -106,6 +91,10 @@ mod tests {
             (
                 json!({"kind": "CronJob", "spec": {"jobTemplate": {"spec": {"template": {}}}}}),
                 vec!["/spec/jobTemplate/spec/template"],
+            ),
+            (
+                json!({"apiVersion": "example.com/v1", "kind": "Job", "spec": {"template": {}}}),
+                vec![],
             ),
             (json!({"kind": "Service", "spec": {"template": {}}}), vec![]),
             (

@@ -4,12 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::version::Info;
+
 use super::ready::Pending;
+use crate::reason::reason;
 
 /// First minor version whose native sidecars are trusted, as the reference does.
 const NATIVE_SIDECARS: (u32, u32) = (1, 32);
 const REFRESH: Duration = Duration::from_secs(300);
 const RETRY: Duration = Duration::from_secs(2);
+/// How long one answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the API server can.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +33,7 @@ impl ApiServer {
     pub async fn follow(self, client: kube::Client, pending: Pending) {
         let mut pending = Some(pending);
         loop {
-            match client.apiserver_version().await {
+            match ask(&client).await {
                 Ok(version) => {
                     let supported = at_least(&version.major, &version.minor, NATIVE_SIDECARS);
                     if self.native_sidecars.swap(supported, Ordering::Relaxed) != supported
@@ -42,13 +47,20 @@ impl ApiServer {
                     }
                     pending = None;
                 }
-                Err(error) if pending.is_some() => {
-                    tracing::warn!(%error, "API server's version not known");
+                Err(reason) if pending.is_some() => {
+                    tracing::warn!(reason, "API server's version not known");
                 }
                 Err(_) => {}
             }
             tokio::time::sleep(if pending.is_some() { RETRY } else { REFRESH }).await;
         }
+    }
+}
+
+async fn ask(client: &kube::Client) -> Result<Info, String> {
+    match tokio::time::timeout(PATIENCE, client.apiserver_version()).await {
+        Ok(answer) => answer.map_err(|error| reason(&error)),
+        Err(_) => Err(format!("no answer within {}s", PATIENCE.as_secs())),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
@@ -92,7 +92,7 @@ impl Directory {
         &self,
         namespace: &str,
         name: &str,
-        within: Duration,
+        deadline: Instant,
     ) -> Result<Option<Annotations>, LookupError> {
         if let Some(known) = self.service_accounts.get(&format!("{namespace}/{name}")) {
             self.lookups.cached.inc();
@@ -101,7 +101,7 @@ impl Directory {
         let api: Api<PartialObjectMeta<ServiceAccount>> =
             Api::namespaced(self.client.clone(), namespace);
         let object = format!("ServiceAccount {namespace}/{name}");
-        let live = self.live(object, within, api.get_opt(name)).await;
+        let live = self.live(object, deadline, api.get_opt(name)).await;
         let counter = match &live {
             Ok(Some(_)) => &self.lookups.found,
             Ok(None) => &self.lookups.missing,
@@ -110,6 +110,12 @@ impl Directory {
         };
         counter.inc();
         live
+    }
+
+    /// A ServiceAccount's annotations, where they are known already.
+    #[must_use]
+    pub fn cached_service_account(&self, namespace: &str, name: &str) -> Option<Annotations> {
+        self.service_accounts.get(&format!("{namespace}/{name}"))
     }
 
     /// Whether a Namespace is cached, which a new one is a moment after it was made.
@@ -125,20 +131,20 @@ impl Directory {
     pub async fn namespace(
         &self,
         name: &str,
-        within: Duration,
+        deadline: Instant,
     ) -> Result<Option<Annotations>, LookupError> {
         if let Some(known) = self.namespaces.get(name) {
             return Ok(Some(known));
         }
         let api: Api<PartialObjectMeta<Namespace>> = Api::all(self.client.clone());
-        self.live(format!("Namespace {name}"), within, api.get_opt(name))
+        self.live(format!("Namespace {name}"), deadline, api.get_opt(name))
             .await
     }
 
     async fn live<K>(
         &self,
         object: String,
-        within: Duration,
+        deadline: Instant,
         get: impl Future<Output = kube::Result<Option<PartialObjectMeta<K>>>>,
     ) -> Result<Option<Annotations>, LookupError> {
         let bounded = async {
@@ -146,6 +152,7 @@ impl Directory {
             let _permit = self.live.acquire().await.ok();
             get.await
         };
+        let within = deadline.saturating_duration_since(Instant::now());
         match tokio::time::timeout(within, bounded).await {
             Err(_) => Err(LookupError::Timeout { object, within }),
             Ok(Err(source)) => Err(LookupError::Refused { object, source }),
@@ -266,8 +273,8 @@ mod tests {
             directory.service_accounts.change(|objects| {
                 objects.insert("shop/cached".into(), Annotations::default());
             });
-            let within = Duration::from_secs(1);
-            let found = directory.service_account("shop", name, within).await;
+            let deadline = Instant::now() + Duration::from_secs(1);
+            let found = directory.service_account("shop", name, deadline).await;
             let counted = [
                 lookups.cached,
                 lookups.found,

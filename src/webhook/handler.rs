@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::extract::{self, DefaultBodyLimit, FromRequest, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::api_server::ApiServer;
 use super::directory::{Directory, LookupError};
@@ -18,7 +19,8 @@ use super::metrics::Metrics;
 use super::outcome::Outcome;
 use super::review::{Answer, Denial, Request, Review};
 use crate::inject::{
-    Annotations, Decision, Flags, Input, Pod, Verdict, decide, needs_service_account, patch,
+    Annotations, Decision, Flags, Input, Pod, Verdict, decide, needs_namespace,
+    needs_service_account, patch,
 };
 use crate::names;
 
@@ -39,10 +41,11 @@ pub struct Webhook {
     pub metrics: Arc<Metrics>,
 }
 
-/// The review route, and a sentence for whoever misses it.
+/// The review routes, and a sentence for whoever misses them.
 pub fn reviews(webhook: Webhook) -> Router {
     Router::new()
         .route(names::MUTATE_PATH, post(mutate).fallback(other_method))
+        .route(names::WARN_PATH, post(warn).fallback(other_method))
         .fallback(other_path)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(Arc::new(webhook))
@@ -50,18 +53,16 @@ pub fn reviews(webhook: Webhook) -> Router {
 
 async fn other_path(uri: Uri) -> (StatusCode, String) {
     let sentence = format!(
-        "nothing is at {}: AdmissionReviews are posted to {}",
+        "nothing is at {}: AdmissionReviews are posted to {} or {}",
         uri.path(),
-        names::MUTATE_PATH
+        names::MUTATE_PATH,
+        names::WARN_PATH
     );
     (StatusCode::NOT_FOUND, sentence)
 }
 
 async fn other_method(method: Method) -> (StatusCode, String) {
-    let sentence = format!(
-        "method {method}: AdmissionReviews are posted to {}, by POST",
-        names::MUTATE_PATH
-    );
+    let sentence = format!("method {method}: AdmissionReviews are sent by POST");
     (StatusCode::METHOD_NOT_ALLOWED, sentence)
 }
 
@@ -89,18 +90,52 @@ impl Timeout {
 async fn mutate(
     State(webhook): State<Arc<Webhook>>,
     Query(timeout): Query<Timeout>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    request: extract::Request,
+) -> Response {
+    respond(&webhook, Asked::Pod, &timeout, request).await
+}
+
+async fn warn(
+    State(webhook): State<Arc<Webhook>>,
+    Query(timeout): Query<Timeout>,
+    request: extract::Request,
+) -> Response {
+    respond(&webhook, Asked::Workload, &timeout, request).await
+}
+
+/// What a route is asked about.
+#[derive(Clone, Copy)]
+enum Asked {
+    /// A new pod, to be patched or refused.
+    Pod,
+    /// What makes pods, to be warned of.
+    Workload,
+}
+
+async fn respond(
+    webhook: &Webhook,
+    asked: Asked,
+    timeout: &Timeout,
+    request: extract::Request,
 ) -> Response {
     let start = Instant::now();
-    let review = match read(&headers, body) {
+    let deadline = start + timeout.budget();
+    let headers = request.headers().clone();
+    let body = tokio::time::timeout_at(deadline.into(), Bytes::from_request(request, &())).await;
+    let review = match body
+        .map_err(|_| too_slow())
+        .and_then(|body| read(&headers, body))
+    {
         Ok(review) => review,
         Err(refused) => {
             webhook.metrics.admitted(Outcome::Unreadable, false);
             return refused.into_response();
         }
     };
-    let answer = webhook.answer(&review.request, timeout.budget()).await;
+    let answer = match asked {
+        Asked::Pod => webhook.answer(&review.request, deadline).await,
+        Asked::Workload => webhook.advise(&review.request, deadline).await,
+    };
     let body = review.answer(&answer);
     let took = start.elapsed();
     webhook.count(&review.request, answer.outcome, took);
@@ -109,6 +144,11 @@ async fn mutate(
         Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
+}
+
+fn too_slow() -> (StatusCode, String) {
+    let sentence = "request body did not come within the time the API server waits for an answer";
+    (StatusCode::REQUEST_TIMEOUT, sentence.to_owned())
 }
 
 fn read(
@@ -136,7 +176,7 @@ fn read(
 }
 
 impl Webhook {
-    async fn answer(&self, request: &Request, within: Duration) -> Answer {
+    async fn answer(&self, request: &Request, deadline: Instant) -> Answer {
         if let Some(sentence) = not_ours(request) {
             return Answer {
                 warnings: vec![sentence],
@@ -144,7 +184,10 @@ impl Webhook {
                 ..Answer::default()
             };
         }
-        match self.verdict(request, within).await {
+        match self
+            .verdict(&request.object, &request.namespace, deadline)
+            .await
+        {
             Ok(verdict) => {
                 self.metrics.warned(&verdict.warnings);
                 answer(&request.object, verdict)
@@ -160,30 +203,40 @@ impl Webhook {
         }
     }
 
-    async fn verdict(&self, request: &Request, within: Duration) -> Result<Verdict, LookupError> {
-        let pod = &request.object;
-        let namespace = self
-            .directory
-            .namespace(&request.namespace, within)
-            .await?
-            .unwrap_or_default();
-        let name = Pod(pod).service_account_name();
-        let service_account = match self
-            .directory
-            .service_account(&request.namespace, name, within)
-            .await
-        {
-            Ok(service_account) => service_account,
-            Err(error) if needs_service_account(pod, &namespace) => return Err(error),
-            Err(_) => Some(Annotations::default()),
+    /// Decides on a pod, looking up no more than the decision needs.
+    pub async fn verdict(
+        &self,
+        pod: &Value,
+        namespace: &str,
+        deadline: Instant,
+    ) -> Result<Verdict, LookupError> {
+        let annotations = match needs_namespace(pod) {
+            true => self
+                .directory
+                .namespace(namespace, deadline)
+                .await?
+                .unwrap_or_default(),
+            false => Annotations::default(),
         };
-        let defaults = self.flags.defaults(self.api_server.native_sidecars());
-        let service_account = service_account.as_ref();
+        let name = Pod(pod).service_account_name();
+        let service_account = match needs_service_account(pod, &annotations) {
+            true => {
+                self.directory
+                    .service_account(namespace, name, deadline)
+                    .await?
+            }
+            // It can only make a warning better, and that is worth no call.
+            false => Some(
+                self.directory
+                    .cached_service_account(namespace, name)
+                    .unwrap_or_default(),
+            ),
+        };
         Ok(decide(&Input {
             pod,
-            service_account,
-            namespace: &namespace,
-            defaults: &defaults,
+            service_account: service_account.as_ref(),
+            namespace: &annotations,
+            defaults: &self.flags.defaults(self.api_server.native_sidecars()),
         }))
     }
 
@@ -211,7 +264,7 @@ fn not_ours(request: &Request) -> Option<String> {
     })
 }
 
-fn answer(pod: &serde_json::Value, verdict: Verdict) -> Answer {
+fn answer(pod: &Value, verdict: Verdict) -> Answer {
     let warnings = verdict
         .warnings
         .iter()

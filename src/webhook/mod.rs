@@ -8,7 +8,8 @@ mod health;
 mod metrics;
 mod outcome;
 mod ready;
-mod review;
+pub mod review;
+mod workload;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;

@@ -14,6 +14,8 @@ pub enum Outcome {
     Skipped(Reason),
     /// The request is about no new pod; the webhook's rules should not have sent it.
     NotANewPod,
+    /// The request is about what makes pods; it was warned of at most.
+    Workload,
     /// The pod may not be created, for a [`Refusal::reason`].
     Denied(&'static str),
     /// The API server did not say what the decision needs.
@@ -30,6 +32,7 @@ impl Outcome {
             Outcome::Injected,
             Outcome::Unchanged,
             Outcome::NotANewPod,
+            Outcome::Workload,
             Outcome::LookupFailed,
             Outcome::Unreadable,
         ]
@@ -44,7 +47,7 @@ impl Outcome {
         match self {
             Outcome::Injected => "injected",
             Outcome::Unchanged => "unchanged",
-            Outcome::Skipped(_) | Outcome::NotANewPod => "skipped",
+            Outcome::Skipped(_) | Outcome::NotANewPod | Outcome::Workload => "skipped",
             Outcome::Denied(_) => "denied",
             Outcome::LookupFailed | Outcome::Unreadable => "error",
         }
@@ -57,6 +60,7 @@ impl Outcome {
             Outcome::Injected | Outcome::Unchanged => "",
             Outcome::Skipped(reason) => reason.as_str(),
             Outcome::NotANewPod => "not_a_new_pod",
+            Outcome::Workload => "workload",
             Outcome::Denied(reason) => reason,
             Outcome::LookupFailed => "lookup_failed",
             Outcome::Unreadable => "unreadable",

@@ -55,6 +55,17 @@ pub struct Kind {
     pub kind: String,
 }
 
+impl Kind {
+    /// Group and version as objects have them: `v1`, `apps/v1`.
+    #[must_use]
+    pub fn api_version(&self) -> String {
+        match self.group.as_str() {
+            "" => self.version.clone(),
+            group => format!("{group}/{}", self.version),
+        }
+    }
+}
+
 /// A body that is no review; there is no uid to answer to.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {

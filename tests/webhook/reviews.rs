@@ -13,12 +13,7 @@ async fn answers_in_the_version_asked_and_says_what_it_is_not_for() {
     deployment["request"]["kind"] = json!({"group": "apps", "version": "v1", "kind": "Deployment"});
     let only = "identity-injector changes pods on CREATE only, not ";
     let table = [
-        (
-            "v1",
-            review("v1", &pod("app"), "CREATE"),
-            Some(ID),
-            None,
-        ),
+        ("v1", review("v1", &pod("app"), "CREATE"), Some(ID), None),
         (
             "v1beta1",
             review("v1beta1", &pod("app"), "CREATE"),

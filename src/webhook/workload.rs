@@ -1,0 +1,74 @@
+//! Warnings for whoever applies a Deployment, Job or another workload: those of its pods reach a controller only.
+
+use std::time::Instant;
+
+use super::handler::Webhook;
+use super::outcome::Outcome;
+use super::review::{Answer, Request};
+use crate::inject::{Decision, Warning, above_template, template};
+
+/// Most characters of a warning that an API server shows whole.
+const LENGTH: usize = 120;
+
+impl Webhook {
+    /// What the workload's author should know of its pods. Never a denial, never a patch.
+    pub async fn advise(&self, request: &Request, deadline: Instant) -> Answer {
+        let kind = &request.kind;
+        let pod = template(&kind.api_version(), &kind.kind)
+            .and_then(|pointer| request.object.pointer(pointer));
+        let mut warnings: Vec<String> = above_template(&request.object)
+            .iter()
+            .map(Warning::text)
+            .collect();
+        if let Some(pod) = pod {
+            // A look-up that fails is no reason to hold a workload up: its pods are asked about anyway.
+            if let Ok(verdict) = self.verdict(pod, &request.namespace, deadline).await {
+                if let Decision::Refuse(refusal) = verdict.decision {
+                    warnings.extend(wrapped(&format!("its pods will be refused: {refusal}")));
+                }
+                warnings.extend(verdict.warnings.iter().map(Warning::text));
+            }
+        }
+        warnings.truncate(crate::inject::MOST_WARNINGS);
+        Answer {
+            warnings,
+            outcome: Outcome::Workload,
+            ..Answer::default()
+        }
+    }
+}
+
+/// A sentence in as many lines as the length asks for, broken between words.
+fn wrapped(sentence: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in sentence.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= LENGTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_sentence_is_broken_between_words() {
+        let long = "word ".repeat(60);
+        let lines = wrapped(long.trim_end());
+        assert!(
+            lines.iter().all(|line| line.chars().count() <= LENGTH),
+            "{lines:?}"
+        );
+        assert_eq!(
+            (lines.len(), lines.join(" ")),
+            (3, long.trim_end().to_owned())
+        );
+        assert_eq!(wrapped("short"), ["short"]);
+    }
+}
