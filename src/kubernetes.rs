@@ -66,6 +66,8 @@ pub async fn config(kubeconfig: Option<&Path>) -> Result<Config, Error> {
             .map_err(|error| Error::Infer(said(&error)))?,
     };
     config.connect_timeout = Some(CONNECT_LIMIT);
+    // Outbound proxies of the environment are for Azure; the API server is near, and reached without one.
+    config.proxy_url = None;
     Ok(config)
 }
 

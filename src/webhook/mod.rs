@@ -35,6 +35,9 @@ use crate::kubernetes;
 /// How long requests under way may take after the drain.
 const GRACE: Duration = Duration::from_secs(20);
 
+/// How long a connection may take to say what it wants.
+const HEAD_LIMIT: Duration = Duration::from_secs(10);
+
 /// Arguments of `webhook`.
 #[derive(Debug, ClapArgs)]
 pub struct Args {
@@ -137,9 +140,14 @@ impl Bound {
             metrics: metrics.clone(),
         };
         let handle = Handle::new();
-        let reviews = axum_server::from_tcp_rustls(self.review_listener, tls)?
+        let mut reviews = axum_server::from_tcp_rustls(self.review_listener, tls)?
             .handle(handle.clone())
-            .serve(handler::reviews(webhook).into_make_service());
+            .first_request_timeout(HEAD_LIMIT);
+        reviews
+            .http_builder()
+            .http1()
+            .header_read_timeout(HEAD_LIMIT);
+        let reviews = reviews.serve(handler::reviews(webhook).into_make_service());
         let health = axum_server::from_tcp(self.health_listener)?
             .handle(handle.clone())
             .serve(health::routes(readiness.clone(), metrics).into_make_service());

@@ -101,7 +101,7 @@ impl World {
             Path::new(BINARY),
             folder.path().join("webhook.log"),
             &arguments,
-            &[],
+            &[("HTTPS_PROXY".to_owned(), "http://127.0.0.1:9".to_owned())],
         );
         let ready = format!("http://127.0.0.1:{health_port}/readyz");
         webhook
