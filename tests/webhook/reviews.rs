@@ -141,19 +141,19 @@ async fn another_path_or_method_is_told_where_reviews_go() {
             Method::POST,
             &elsewhere,
             (404, ""),
-            "nothing is at /mutate: AdmissionReviews are posted to /mutate-v1-pod",
+            "nothing is at /mutate: AdmissionReviews are posted to /mutate-v1-pod or /warn-v1-workload",
         ),
         (
             Method::GET,
             &world.reviews,
             (405, "POST"),
-            "method GET: AdmissionReviews are posted to /mutate-v1-pod, by POST",
+            "method GET: AdmissionReviews are sent by POST",
         ),
         (
             Method::PUT,
             &world.reviews,
             (405, "POST"),
-            "method PUT: AdmissionReviews are posted to /mutate-v1-pod, by POST",
+            "method PUT: AdmissionReviews are sent by POST",
         ),
     ];
     for (method, url, expected, sentence) in table {
