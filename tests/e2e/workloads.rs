@@ -72,8 +72,7 @@ impl World {
         })
         .await;
         let annotations = json!({"azure.workload.identity/inject-proxy-sidecar": "true"});
-        let mut pod = template("counted", &annotations, "Always");
-        pod["metadata"]["name"] = json!("counted");
+        let mut pod = pod("counted", &annotations);
         let pods = "/api/v1/namespaces/quota/pods";
         let refused = self.post(pods, &pod.to_string()).await.unwrap_err();
         let message = refused["message"].as_str().unwrap();
@@ -89,8 +88,7 @@ impl World {
     /// Whoever types `kubectl apply` reads why a pod is not what was meant: of a pod, and of a workload's template.
     pub async fn warnings_reach_the_client(&self) {
         let misspelt = json!({"azure.workload.identity/inject-proxy-side-car": "true"});
-        let mut pod = template("warned", &misspelt, "Always");
-        pod["metadata"]["name"] = json!("warned");
+        let pod = pod("warned", &misspelt);
         let said = self
             .warnings("/api/v1/namespaces/walk/pods?dryRun=All", &pod)
             .await;
@@ -158,11 +156,18 @@ impl World {
 /// A pod template whose own container says nothing of identity.
 fn template(workload: &str, annotations: &Value, restart: &str) -> Value {
     json!({
-        "apiVersion": "v1", "kind": "Pod",
         "metadata": {"labels": {"of": workload}, "annotations": annotations},
         "spec": {
             "serviceAccountName": SERVICE_ACCOUNT, "restartPolicy": restart,
             "containers": [{"name": "app", "image": "registry.example/app:1"}],
         },
     })
+}
+
+fn pod(name: &str, annotations: &Value) -> Value {
+    let mut pod = template(name, annotations, "Always");
+    pod["apiVersion"] = json!("v1");
+    pod["kind"] = json!("Pod");
+    pod["metadata"]["name"] = json!(name);
+    pod
 }

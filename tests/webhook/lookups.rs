@@ -66,12 +66,17 @@ async fn native_sidecars_follow_the_api_servers_version_unless_said() {
     let mut proxied = pod("app");
     proxied["metadata"]["annotations"] =
         json!({"azure.workload.identity/inject-proxy-sidecar": ""});
-    let table = [(vec![], true), (vec!["--native-sidecar=never"], false)];
-    for (flags, native) in table {
-        let world = World::start(&flags).await;
+    let table = [
+        ("v1.36.3", vec![], true),
+        ("v1.31.9", vec![], false),
+        ("v1.31.9", vec!["--native-sidecar=always"], true),
+        ("v1.36.3", vec!["--native-sidecar=never"], false),
+    ];
+    for (version, flags, native) in table {
+        let world = World::start_beside(version, &flags).await;
         let answer = world.review(proxied.clone()).await;
         let patch = patch(&answer).unwrap();
         let restarts = patch.to_string().contains(r#""restartPolicy":"Always""#);
-        assert_eq!(restarts, native, "{flags:?}");
+        assert_eq!(restarts, native, "{version} {flags:?}");
     }
 }

@@ -26,10 +26,20 @@ pub struct World {
 
 impl World {
     pub async fn start(flags: &[&str]) -> Self {
+        Self::start_beside("v1.36.3", flags).await
+    }
+
+    /// Starts beside an API server of that version.
+    pub async fn start_beside(version: &str, flags: &[&str]) -> Self {
         // Fails only where another test of this process was first.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
-        let kube = simkube::start(simkube::Options::default()).await.unwrap();
+        let kube = simkube::start(simkube::Options {
+            version: version.to_owned(),
+            ..Default::default()
+        })
+        .await
+        .unwrap();
         let labels = json!({"azure.workload.identity/use": "true"});
         kube.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "labels": labels}})).unwrap();
         kube.put(service_account("app", ID)).unwrap();
