@@ -58,9 +58,17 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
             Command::Webhook(args) => Ok(webhook::run(args, shutdown).await?),
             Command::Proxy(args) => proxy::run(args, shutdown).await,
             Command::Setup(args) => setup::run(args, shutdown).await,
-            Command::Inject(args) => Ok(offline::inject::run(&args)?),
-            Command::Uninject(args) => Ok(offline::uninject::run(&args)?),
-            Command::Explain(args) => Ok(offline::explain::run(&args)?),
+            Command::Inject(args) => offline::inject::run(&args).map_err(could_not_check),
+            Command::Uninject(args) => offline::uninject::run(&args).map_err(could_not_check),
+            Command::Explain(args) => offline::explain::run(&args).map_err(could_not_check),
         }
     })
+}
+
+/// The offline commands err only where they can't read or print; what they find is no error.
+fn could_not_check(error: anyhow::Error) -> Failure {
+    Failure {
+        exit: Exit::CouldNotCheck,
+        error,
+    }
 }

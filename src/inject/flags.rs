@@ -20,16 +20,16 @@ pub struct Flags {
     #[arg(long, env = "AZURE_ENVIRONMENT", default_value_t)]
     cloud: Cloud,
     /// Audience of the projected token; the federated credential must have the same
-    #[arg(long, env = "AUDIENCE", default_value = names::DEFAULT_AUDIENCE)]
+    #[arg(long, env = "TOKEN_AUDIENCE", default_value = names::DEFAULT_AUDIENCE)]
     audience: String,
     /// Image of the injected containers
     #[arg(long, env = "PROXY_IMAGE", default_value = concat!("ghcr.io/identity-injector/identity-injector:", env!("CARGO_PKG_VERSION")))]
     proxy_image: String,
     /// Whether the proxy is a native sidecar: auto asks the API server (1.32 or later; offline yes)
-    #[arg(long, env = "NATIVE_SIDECAR", value_enum, default_value_t)]
+    #[arg(long, env = "PROXY_NATIVE_SIDECAR", value_enum, default_value_t)]
     native_sidecar: NativeSidecar,
     /// How IMDS requests reach the proxy, unless pod or Namespace say
-    #[arg(long, env = "CAPTURE", value_enum, default_value_t)]
+    #[arg(long, env = "PROXY_CAPTURE", value_enum, default_value_t)]
     capture: Capture,
     /// What becomes of IMDS paths other than identity, unless pod or Namespace say
     #[arg(long, env = "IMDS_PASSTHROUGH", value_enum, default_value_t)]

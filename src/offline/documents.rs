@@ -1,6 +1,7 @@
 //! YAML and JSON documents as values, and back.
 
 use serde_json::Value;
+use serde_saphyr::UserMessageFormatter;
 
 /// A document that can't be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -18,30 +19,68 @@ pub enum Error {
     Print(String),
 }
 
+/// A document, and the text it was read from.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// What it says.
+    pub value: Value,
+    /// As its author wrote it, comments and all.
+    pub text: String,
+}
+
 /// Reads any number of documents; empty ones are dropped. Scalars are read as kubectl reads them (YAML 1.1).
 ///
 /// # Errors
 /// For the first place that is no YAML.
-pub fn parse(file: &str, text: &str) -> Result<Vec<Value>, Error> {
-    let options = serde_saphyr::options! { legacy_octal_numbers: true };
-    let syntax = |reason: serde_saphyr::Error| Error::Syntax {
-        file: file.to_owned(),
-        reason: reason.to_string(),
-    };
-    serde_saphyr::from_multiple_with_options(text, options)
-        .map_err(syntax)
-        .map(|mut documents: Vec<Value>| {
-            documents.retain(|document| !document.is_null());
-            documents
-        })
+pub fn parse(file: &str, text: &str) -> Result<Vec<Document>, Error> {
+    let mut documents = Vec::new();
+    for (line, text) in split(text) {
+        // The lines before it, empty, so that an error names the line in the file.
+        let padded = "\n".repeat(line) + &text;
+        let options = serde_saphyr::options! { legacy_octal_numbers: true, budget: None };
+        let value: Value =
+            serde_saphyr::from_str_with_options(&padded, options).map_err(|error| {
+                let reason = error
+                    .without_snippet()
+                    .render_with_formatter(&UserMessageFormatter);
+                Error::Syntax {
+                    file: file.to_owned(),
+                    reason,
+                }
+            })?;
+        if !value.is_null() {
+            documents.push(Document { value, text });
+        }
+    }
+    Ok(documents)
 }
 
-/// Documents as YAML, with `---` between them.
+/// The texts between the lines that begin with `---`, which YAML allows nowhere else, with the number of lines before.
+fn split(text: &str) -> Vec<(usize, String)> {
+    let text = text.trim_start_matches('\u{feff}');
+    let mut parts = vec![(0, String::new())];
+    for (number, line) in text.lines().enumerate() {
+        let rest = line
+            .strip_prefix("---")
+            .filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t']));
+        if rest.is_some() {
+            parts.push((number, String::new()));
+        }
+        if let Some((_, part)) = parts.last_mut() {
+            part.push_str(rest.unwrap_or(line));
+            part.push('\n');
+        }
+    }
+    parts.retain(|(_, part)| !part.trim().is_empty());
+    parts
+}
+
+/// A document as YAML.
 ///
 /// # Errors
-/// When a value can't be written.
-pub fn yaml(documents: &[Value]) -> Result<String, Error> {
-    serde_saphyr::to_string_multiple(documents).map_err(|error| Error::Print(error.to_string()))
+/// When it can't be written.
+pub fn yaml(document: &Value) -> Result<String, Error> {
+    serde_saphyr::to_string(document).map_err(|error| Error::Print(error.to_string()))
 }
 
 /// Documents as indented JSON: one as itself, several as a List.
@@ -60,4 +99,57 @@ pub fn json(documents: &[Value]) -> Result<String, Error> {
     serde_json::to_string_pretty(value)
         .map(|text| text + "\n")
         .map_err(|error| Error::Print(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_parted_as_yaml_parts_them() {
+        let table = [
+            ("one", "a: 1\n", vec!["a: 1\n"]),
+            ("marks at both ends", "---\na: 1\n---\n", vec!["\na: 1\n"]),
+            (
+                "content on the mark's line",
+                "--- {a: 1}\n--- # note\nb: 2\n",
+                vec![" {a: 1}\n", " # note\nb: 2\n"],
+            ),
+            (
+                "a mark in a text",
+                "a: |\n  ---\n  b\n",
+                vec!["a: |\n  ---\n  b\n"],
+            ),
+            ("dashes that are no mark", "----: 1\n", vec!["----: 1\n"]),
+            ("comments alone", "# nothing\n---\na: 1\n", vec!["\na: 1\n"]),
+            (
+                "line ends of Windows",
+                "a: 1\r\n---\r\nb: 2\r\n",
+                vec!["a: 1\n", "\nb: 2\n"],
+            ),
+            ("JSON", "{\"a\": 1}", vec!["{\"a\": 1}\n"]),
+            ("nothing", "", vec![]),
+        ];
+        for (case, text, expected) in table {
+            let documents = parse("file", text).unwrap();
+            let texts: Vec<_> = documents
+                .iter()
+                .map(|document| document.text.as_str())
+                .collect();
+            assert_eq!(texts, expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_line_in_the_file() {
+        let error = parse("pod.yaml", "a: 1\n---\nb: [\n")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.starts_with("pod.yaml: ") && error.contains("line 3") && !error.contains('\n'),
+            "{error}"
+        );
+        let many = "a: 1\n---\n".repeat(3000);
+        assert_eq!(parse("many.yaml", &many).unwrap().len(), 3000);
+    }
 }

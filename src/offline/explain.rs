@@ -22,7 +22,7 @@ pub struct Args {
     #[command(flatten)]
     beside: Beside,
     /// How the explanation is printed
-    #[arg(short, long, env = "OUTPUT", value_enum, default_value_t)]
+    #[arg(short, long, env = "EXPLAIN_OUTPUT", value_enum, default_value_t)]
     output: Output,
     #[command(flatten)]
     flags: Flags,
@@ -68,7 +68,7 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let context = args.beside.context(&manifests)?;
     let defaults = args.flags.defaults(true);
     let mut reports = Vec::new();
-    for manifest in &manifests {
+    for manifest in manifests.iter().map(|document| &document.value) {
         for workload in workloads(manifest) {
             if let Some(pod) = manifest.pointer(&workload.pointer) {
                 reports.push(report(pod, workload, &context, &defaults));

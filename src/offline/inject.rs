@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::context::Context;
 use super::manifests::{Beside, Manifests};
 use super::note::{Note, Severity};
-use super::patched::{self, Document, Output};
+use super::patched::{self, Output, Patched};
 use super::workload::Workload;
 use crate::exit::Exit;
 use crate::inject::{Decision, Defaults, Flags, Verdict, decide, patch};
@@ -19,7 +19,7 @@ pub struct Args {
     #[command(flatten)]
     beside: Beside,
     /// How the result is printed; patch is one JSON patch a document, a line each
-    #[arg(short, long, env = "OUTPUT", value_enum, default_value_t)]
+    #[arg(short, long, env = "INJECT_OUTPUT", value_enum, default_value_t)]
     output: Output,
     #[command(flatten)]
     flags: Flags,
@@ -33,10 +33,10 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let manifests = args.manifests.read()?;
     let context = args.beside.context(&manifests)?;
     let defaults = args.flags.defaults(true);
-    let documents: Vec<Document> = manifests
+    let documents: Vec<Patched> = manifests
         .into_iter()
         .map(|manifest| {
-            Document::patched(manifest, |pod, workload, notes| {
+            Patched::of(manifest, |pod, workload, notes| {
                 let verdict = verdict(pod, workload, &context, &defaults);
                 patch_of(pod, verdict, workload, notes)
             })

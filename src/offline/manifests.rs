@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use serde_json::Value;
 
 use super::context::Context;
-use super::documents;
+use super::documents::{self, Document};
 
 /// The manifests a command works on.
 #[derive(Debug, Args)]
@@ -34,7 +33,7 @@ impl Manifests {
     ///
     /// # Errors
     /// When a file can't be read or holds no YAML.
-    pub fn read(&self) -> anyhow::Result<Vec<Value>> {
+    pub fn read(&self) -> anyhow::Result<Vec<Document>> {
         let documents: Result<Vec<_>, _> = self.filenames.iter().map(|file| read(file)).collect();
         Ok(documents?.concat())
     }
@@ -45,15 +44,21 @@ impl Beside {
     ///
     /// # Errors
     /// When a file can't be read or holds no YAML.
-    pub fn context(&self, manifests: &[Value]) -> anyhow::Result<Context> {
+    pub fn context(&self, manifests: &[Document]) -> anyhow::Result<Context> {
         let files = [&self.service_account, &self.namespace];
         let beside: Result<Vec<_>, _> =
             files.into_iter().flatten().map(|file| read(file)).collect();
-        Ok(Context::of(manifests.iter().chain(&beside?.concat())))
+        let documents = beside?.concat();
+        Ok(Context::of(
+            manifests
+                .iter()
+                .chain(&documents)
+                .map(|document| &document.value),
+        ))
     }
 }
 
-fn read(file: &Path) -> anyhow::Result<Vec<Value>> {
+fn read(file: &Path) -> anyhow::Result<Vec<Document>> {
     let mut text = String::new();
     if file.as_os_str() == "-" {
         std::io::stdin()

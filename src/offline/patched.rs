@@ -8,7 +8,7 @@ use json_patch::jsonptr::PointerBuf;
 use json_patch::{Patch, PatchOperation};
 use serde_json::Value;
 
-use super::documents;
+use super::documents::{self, Document};
 use super::note::Note;
 use super::workload::{Workload, workloads};
 use crate::exit::Exit;
@@ -27,37 +27,47 @@ pub enum Output {
 
 /// A document and what becomes of its pods.
 #[derive(Debug)]
-pub struct Document {
-    value: Value,
+pub struct Patched {
+    document: Document,
     patch: Patch,
     notes: Vec<Note>,
 }
 
-impl Document {
+impl Patched {
     /// Patches every pod of a document with what `patch_of` says, which may note something too.
     ///
     /// # Errors
     /// When a patch does not fit its pod.
-    pub fn patched(
-        mut value: Value,
+    pub fn of(
+        mut document: Document,
         mut patch_of: impl FnMut(&Value, &Workload, &mut Vec<Note>) -> Patch,
     ) -> Result<Self, json_patch::PatchError> {
         let mut operations = Vec::new();
         let mut notes = Vec::new();
-        for workload in workloads(&value) {
-            let Some(pod) = value.pointer(&workload.pointer) else {
+        for workload in workloads(&document.value) {
+            let Some(pod) = document.value.pointer(&workload.pointer) else {
                 continue;
             };
             let patch = patch_of(pod, &workload, &mut notes);
             operations.extend(moved(patch, &workload.pointer));
         }
         let patch = Patch(operations);
-        json_patch::patch(&mut value, &patch)?;
-        Ok(Document {
-            value,
+        json_patch::patch(&mut document.value, &patch)?;
+        Ok(Patched {
+            document,
             patch,
             notes,
         })
+    }
+}
+
+impl Patched {
+    /// A document that is not touched comes out as its author wrote it.
+    fn yaml(&self) -> Result<String, documents::Error> {
+        match self.patch.0.is_empty() {
+            true => Ok(self.document.text.trim_start_matches('\n').to_owned()),
+            false => documents::yaml(&self.document.value),
+        }
     }
 }
 
@@ -65,7 +75,7 @@ impl Document {
 ///
 /// # Errors
 /// When a document can't be written.
-pub fn print(documents: &[Document], output: Output) -> anyhow::Result<Exit> {
+pub fn print(documents: &[Patched], output: Output) -> anyhow::Result<Exit> {
     let mut refused = false;
     for note in documents.iter().flat_map(|document| &document.notes) {
         refused |= note.refuses();
@@ -80,11 +90,19 @@ pub fn print(documents: &[Document], output: Output) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn text(documents: &[Document], output: Output) -> Result<String, documents::Error> {
-    let values = || -> Vec<Value> { documents.iter().map(|it| it.value.clone()).collect() };
+fn text(documents: &[Patched], output: Output) -> Result<String, documents::Error> {
     match output {
-        Output::Yaml => documents::yaml(&values()),
-        Output::Json => documents::json(&values()),
+        Output::Yaml => {
+            let texts: Result<Vec<_>, _> = documents.iter().map(Patched::yaml).collect();
+            Ok(texts?.join("---\n"))
+        }
+        Output::Json => {
+            let values: Vec<Value> = documents
+                .iter()
+                .map(|it| it.document.value.clone())
+                .collect();
+            documents::json(&values)
+        }
         Output::Patch => Ok(documents
             .iter()
             .map(|it| format!("{}\n", it.patch))

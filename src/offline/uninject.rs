@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::manifests::Manifests;
 use super::note::{Note, Severity};
-use super::patched::{self, Document, Output};
+use super::patched::{self, Output, Patched};
 use super::workload::Workload;
 use crate::exit::Exit;
 use crate::inject::{Pod, uninject};
@@ -21,7 +21,7 @@ pub struct Args {
     #[command(flatten)]
     manifests: Manifests,
     /// How the result is printed; patch is one JSON patch a document, a line each
-    #[arg(short, long, env = "OUTPUT", value_enum, default_value_t)]
+    #[arg(short, long, env = "UNINJECT_OUTPUT", value_enum, default_value_t)]
     output: Output,
 }
 
@@ -31,7 +31,7 @@ pub struct Args {
 /// When a file can't be read or holds no YAML.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let manifests = args.manifests.read()?.into_iter();
-    let documents = manifests.map(|manifest| Document::patched(manifest, patch_of));
+    let documents = manifests.map(|manifest| Patched::of(manifest, patch_of));
     patched::print(&documents.collect::<Result<Vec<_>, _>>()?, args.output)
 }
 

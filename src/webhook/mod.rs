@@ -42,19 +42,29 @@ const HEAD_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug, ClapArgs)]
 pub struct Args {
     /// Where AdmissionReviews are answered, over TLS
-    #[arg(long, env = "BIND", default_value = "0.0.0.0:9443")]
+    #[arg(long, env = "WEBHOOK_BIND", default_value = "0.0.0.0:9443")]
     bind: SocketAddr,
     /// Where /healthz, /readyz (/readyz?verbose lists the parts) and /metrics are answered, over plain HTTP
-    #[arg(long, env = "HEALTH", default_value = "0.0.0.0:9440")]
+    #[arg(long, env = "WEBHOOK_HEALTH", default_value = "0.0.0.0:9440")]
     health: SocketAddr,
     /// Folder of tls.crt and tls.key; followed when they change
-    #[arg(long, env = "CERT_DIR", value_name = "DIR", default_value = "/certs")]
+    #[arg(
+        long,
+        env = "WEBHOOK_CERT_DIR",
+        value_name = "DIR",
+        default_value = "/certs"
+    )]
     cert_dir: PathBuf,
     /// Seconds to go on serving after SIGTERM, while the API server learns that this replica leaves
-    #[arg(long, env = "DRAIN_DELAY", value_name = "SECONDS", default_value_t = 5)]
+    #[arg(
+        long,
+        env = "WEBHOOK_DRAIN_DELAY",
+        value_name = "SECONDS",
+        default_value_t = 5
+    )]
     drain_delay: u64,
     /// Kubeconfig, where not that of the pod or of KUBECONFIG
-    #[arg(long, env = "KUBECONFIG_FILE", value_name = "FILE")]
+    #[arg(long, env = "WEBHOOK_KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     #[command(flatten)]
     flags: Flags,
