@@ -5,7 +5,7 @@ KUBERNETES := 1.36.3
 VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUBERNETES) gitMajor=1 gitMinor=36)
 
 .DEFAULT_GOAL := help
-.PHONY: help build check pure deny test demo e2e cluster test-cluster bless clean
+.PHONY: help build check pure deny test demo e2e cluster test-cluster bench bless clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,12 @@ cluster: ## Build etcd and the Kubernetes API server from Go modules
 
 test-cluster: cluster ## Test the API server's harness itself
 	cd tests/cluster && test -z "$$(gofmt -l .)" && CGO_ENABLED=0 go vet -trimpath ./... && CGO_ENABLED=0 go test -trimpath ./...
+
+bench: ## Measure the release binary beside a floor on this machine (needs two cores, taskset)
+	cargo build --release --locked
+	cargo build --release --locked -p bench
+	taskset -c 0 target/release/bench
+	taskset -c 1 cargo bench --quiet --locked -p bench --bench engine
 
 bless: ## Write the golden cases anew, to be reviewed as code
 	BLESS=1 cargo test --locked --test golden
