@@ -6,7 +6,7 @@ KUBERNETES := 1.36.3
 VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUBERNETES) gitMajor=1 gitMinor=36)
 
 .DEFAULT_GOAL := help
-.PHONY: help build check pure deny test demo e2e cluster test-cluster fuzz bless clean
+.PHONY: help build check pure deny test demo e2e cluster test-cluster fuzz bench bless clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,12 @@ fuzz: $(CARGO_FUZZ) ## Fuzz reviews and annotations for a minute each
 
 $(CARGO_FUZZ):
 	cargo install cargo-fuzz --version 0.13.2 --locked --root target/tools
+
+bench: ## Measure the release binary beside a floor on this machine (needs two cores, taskset)
+	cargo build --release --locked
+	cargo build --release --locked -p bench
+	taskset -c 0 target/release/bench
+	taskset -c 1 cargo bench --quiet --locked -p bench --bench engine
 
 bless: ## Write the golden cases anew, to be reviewed as code
 	BLESS=1 cargo test --locked --test golden

@@ -92,6 +92,11 @@ impl Program {
         Program { child, log }
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it printed so far.
     pub fn printed(&self) -> String {
         let mut text = String::new();

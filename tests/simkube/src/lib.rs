@@ -2,7 +2,7 @@
 //!
 //! It speaks HTTPS on loopback to the real client: get, list, watch, create, delete and server-side apply of Namespaces,
 //! ServiceAccounts, ConfigMaps and Pods, TokenRequest, the issuer's discovery documents and `/version`. What it does not
-//! simulate (admission, selectors, paging, dry run, update by PUT) it refuses; it ignores nothing silently.
+//! simulate (admission, selectors, dry run, update by PUT) it refuses; it ignores nothing silently.
 //!
 //! ```text
 //! request -kind-> Target -server-> verbs -> { object: in and out, managed: who owns what (both pure) } -> store
@@ -13,6 +13,7 @@ mod issuer;
 mod kind;
 mod managed;
 mod object;
+mod page;
 mod refusal;
 mod server;
 mod store;

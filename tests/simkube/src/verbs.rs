@@ -16,6 +16,7 @@ use crate::issuer::Grant;
 use crate::kind::{Key, Kind};
 use crate::managed::{self, Writer};
 use crate::object;
+use crate::page::Page;
 use crate::refusal::Refusal;
 use crate::server::{Call, Server, not_found, now};
 use crate::store::Store;
@@ -23,7 +24,7 @@ use crate::watch::{self, Scope, Start};
 
 const APPLY_TYPE: &str = "application/apply-patch+yaml";
 
-/// A watch is a list with `watch=true`. Limits are not kept, which the API allows a server.
+/// A watch is a list with `watch=true`.
 pub(crate) fn list_or_watch(
     server: &Arc<Server>,
     call: &Call,
@@ -38,6 +39,7 @@ pub(crate) fn list_or_watch(
         "resourceVersion",
         "resourceVersionMatch",
         "limit",
+        "continue",
     ])?;
     let set = |name: &str| query.get(name).is_some_and(|it| it == "true" || it == "1");
     let number = |name: &str| match query.get(name).map(|it| it.parse::<u64>()) {
@@ -51,9 +53,10 @@ pub(crate) fn list_or_watch(
     let version = number("resourceVersion")?;
     let form = call.form();
     if !set("watch") {
-        let store = server.store();
-        let objects = store.list(kind, namespace.as_deref());
-        let list = form.of_list(kind, store.version(), objects.iter().map(|it| &**it));
+        let token = query.get("continue").map_or("", String::as_str);
+        let limit = usize::try_from(number("limit")?).unwrap_or(usize::MAX);
+        let page = Page::after(token, limit)?;
+        let list = page.of(&server.store(), kind, namespace.as_deref(), form);
         return Ok(Json(list).into_response());
     }
     let start = match version {

@@ -51,6 +51,43 @@ fn code(error: &kube::Error) -> u16 {
 }
 
 #[tokio::test]
+async fn lists_come_in_pages() {
+    let cluster = cluster().await;
+    for name in ["e", "a", "d", "b", "c"] {
+        cluster.put(account(name, "id")).unwrap();
+    }
+    let accounts: Api<ServiceAccount> = Api::all(client(&cluster).await);
+    let (mut pages, mut versions) = (Vec::new(), Vec::new());
+    let mut params = ListParams::default().limit(2);
+    loop {
+        let page = accounts.list(&params).await.unwrap();
+        pages.push(
+            page.iter()
+                .map(ServiceAccount::name_any)
+                .collect::<String>(),
+        );
+        versions.push(page.metadata.resource_version.clone());
+        // A change between pages does not move the version that a watch starts from.
+        cluster.put(account("e", "other")).unwrap();
+        match page.metadata.continue_ {
+            Some(token) => params = params.continue_token(&token),
+            None => break,
+        }
+    }
+    assert_eq!(pages, ["ab", "cd", "e"]);
+    assert!(
+        versions.iter().all(|version| *version == versions[0]),
+        "{versions:?}"
+    );
+
+    let odd = accounts
+        .list(&params.continue_token("odd"))
+        .await
+        .unwrap_err();
+    assert_eq!(code(&odd), 400);
+}
+
+#[tokio::test]
 async fn objects_live_and_die() {
     let cluster = cluster().await;
     let client = client(&cluster).await;
