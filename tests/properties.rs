@@ -8,9 +8,10 @@ use identity_injector::inject::{
     explain, patch, uninject,
 };
 use identity_injector::names;
+use proptest::collection::vec;
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
 use proptest::sample::{select, subsequence};
-use proptest::{option, prop_assert_eq};
+use proptest::{option, prop_assert, prop_assert_eq};
 use serde_json::{Map, Value, json};
 
 proptest! {
@@ -31,6 +32,33 @@ proptest! {
         let status = &injected["metadata"]["annotations"][names::STATUS];
         let written = status.as_str().map(|text| serde_json::from_str::<Status>(text).unwrap());
         prop_assert_eq!(explanation.adds, written);
+    }
+
+    #[test]
+    fn any_json_is_decided_and_its_patch_applies(pod in anything(), world in world()) {
+        let injected = world.inject(&pod);
+        prop_assert_eq!(world.inject(&injected), injected);
+    }
+
+    #[test]
+    fn beside_any_other_webhook_two_rounds_converge(pod in pod(), world in world(), rounds in vec(vec(meddling(), 0..4), 1..4)) {
+        let mut stored = pod;
+        for meddlings in rounds {
+            for meddling in meddlings {
+                meddle(&mut stored, meddling);
+            }
+            stored = world.inject(&stored);
+            prop_assert_eq!(&world.inject(&stored), &stored);
+            for (list, name) in [
+                ("initContainers", names::INIT_CONTAINER),
+                ("initContainers", names::PROXY_CONTAINER),
+                ("containers", names::PROXY_CONTAINER),
+                ("volumes", names::TOKEN_VOLUME),
+            ] {
+                let entries = stored["spec"][list].as_array().into_iter().flatten();
+                prop_assert!(entries.filter(|entry| entry["name"] == name).count() <= 1, "{} twice in {}", name, list);
+            }
+        }
     }
 
     #[test]
@@ -71,6 +99,133 @@ fn restored(injected: &Value) -> Value {
     let mut restored = injected.clone();
     json_patch::patch(&mut restored, &uninject(injected).unwrap()).unwrap();
     restored
+}
+
+/// What another webhook may do to a pod's lists.
+#[derive(Clone, Copy, Debug)]
+enum Meddling {
+    PrependContainer(u8),
+    PrependInitContainer(u8),
+    PrependVolume(u8),
+    ReverseVariables,
+    Name(u8),
+}
+
+fn meddling() -> impl Strategy<Value = Meddling> {
+    let number = 0..4_u8;
+    prop_oneof![
+        number.clone().prop_map(Meddling::PrependContainer),
+        number.clone().prop_map(Meddling::PrependInitContainer),
+        number.clone().prop_map(Meddling::PrependVolume),
+        Just(Meddling::ReverseVariables),
+        number.prop_map(Meddling::Name),
+    ]
+}
+
+fn meddle(pod: &mut Value, meddling: Meddling) {
+    let prepend = |pod: &mut Value, list: &str, element: Value| {
+        if let Some(list) = pod
+            .pointer_mut(&format!("/spec/{list}"))
+            .and_then(Value::as_array_mut)
+        {
+            if list.iter().all(|other| other["name"] != element["name"]) {
+                list.insert(0, element);
+            }
+        }
+    };
+    match meddling {
+        Meddling::PrependContainer(number) => {
+            let env =
+                json!([{"name": names::IDENTITY_HEADER, "value": format!("header-{number}")}]);
+            prepend(
+                pod,
+                "containers",
+                json!({"name": format!("late-{number}"), "env": env}),
+            );
+        }
+        Meddling::PrependInitContainer(number) => {
+            prepend(
+                pod,
+                "initContainers",
+                json!({"name": format!("early-{number}")}),
+            );
+        }
+        Meddling::PrependVolume(number) => {
+            prepend(
+                pod,
+                "volumes",
+                json!({"name": format!("v-{number}"), "emptyDir": {}}),
+            );
+        }
+        Meddling::ReverseVariables => {
+            let containers = pod
+                .pointer_mut("/spec/containers")
+                .and_then(Value::as_array_mut);
+            for env in containers
+                .into_iter()
+                .flatten()
+                .filter_map(|container| container.get_mut("env"))
+            {
+                env.as_array_mut().into_iter().for_each(|env| env.reverse());
+            }
+        }
+        Meddling::Name(number) => {
+            if let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.insert("name".to_owned(), json!(format!("name-{number}")));
+            }
+        }
+    }
+}
+
+/// Any JSON, with the keys that we read in any place and of any type.
+fn anything() -> impl Strategy<Value = Value> {
+    let keys = [
+        "metadata",
+        "spec",
+        "annotations",
+        "labels",
+        "containers",
+        "initContainers",
+        "volumes",
+        "env",
+        "volumeMounts",
+        "name",
+        "value",
+        "valueFrom",
+        "ports",
+        "nodeSelector",
+        names::INJECT_PROXY,
+        names::USE,
+        names::STATUS,
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        select(
+            &[
+                "",
+                "true",
+                "azwi-proxy",
+                "azwi-proxy-init",
+                "azure-identity-token",
+                "IDENTITY_HEADER",
+                "\u{0}~1/"
+            ][..]
+        )
+        .prop_map(Value::from),
+    ];
+    leaf.prop_recursive(6, 96, 6, move |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::from),
+            vec((select(keys.to_vec()), inner), 0..6).prop_map(|members| Value::Object(
+                members
+                    .into_iter()
+                    .map(|(key, value)| (key.to_owned(), value))
+                    .collect()
+            )),
+        ]
+    })
 }
 
 /// Another webhook: a container, a volume, an annotation; variables and a mount in the pod's first container.
