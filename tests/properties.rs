@@ -127,10 +127,9 @@ fn meddle(pod: &mut Value, meddling: Meddling) {
         if let Some(list) = pod
             .pointer_mut(&format!("/spec/{list}"))
             .and_then(Value::as_array_mut)
+            && list.iter().all(|other| other["name"] != element["name"])
         {
-            if list.iter().all(|other| other["name"] != element["name"]) {
-                list.insert(0, element);
-            }
+            list.insert(0, element);
         }
     };
     match meddling {
