@@ -29,7 +29,7 @@ async fn a_service_account_is_seen_at_once_and_changes_are_followed() {
 }
 
 #[tokio::test]
-async fn without_the_api_server_the_cached_goes_on_and_the_rest_is_said_in_time() {
+async fn d26_without_the_api_server_the_cached_goes_on_and_the_rest_is_a_500_in_time() {
     let world = World::start(&[]).await;
     world.kube.pause();
     assert_eq!(

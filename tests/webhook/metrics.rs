@@ -67,7 +67,7 @@ async fn injected(world: &World) -> Value {
 }
 
 #[tokio::test]
-async fn each_request_moves_its_series_and_no_other() {
+async fn d25_each_request_moves_its_series_and_no_other() {
     let world = World::start(&[]).await;
     world.kube.put(service_account("bare", "")).unwrap();
     let injected = injected(&world).await;
