@@ -1,4 +1,5 @@
 # Every target has its sentence; `make` lists them. CI runs these, in .ci/run's order.
+# Builds name the whole workspace: its packages share features, so nothing is compiled twice.
 
 CARGO_DENY := target/tools/bin/cargo-deny
 CARGO_FUZZ := target/tools/bin/cargo-fuzz
@@ -31,11 +32,11 @@ test: check ## Check, then run unit and in-process tests
 	cargo test --workspace --locked
 
 demo: ## Walk from an annotated pod to an Azure token on this machine, all simulated
-	cargo build --locked --bin identity-injector --example demo
-	cargo run --quiet --locked --example demo
+	cargo build --workspace --locked --bin identity-injector --example demo
+	$${CARGO_TARGET_DIR:-target}/debug/examples/demo
 
 e2e: cluster ## Walk on a real Kubernetes API server (needs Go), against a simulated Azure
-	cargo test --locked --test e2e
+	cargo test --workspace --locked --test e2e
 
 cluster: ## Build etcd, the Kubernetes API server and its controllers from Go modules
 	cd tests/cluster && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(VERSION_FLAGS)' -o bin/cluster .
@@ -57,7 +58,7 @@ bench: ## Measure the release binary beside a floor on this machine (needs two c
 	taskset -c 1 cargo bench --quiet --locked -p bench --bench engine
 
 bless: ## Write the golden cases anew, to be reviewed as code
-	BLESS=1 cargo test --locked --test golden
+	BLESS=1 cargo test --workspace --locked --test golden
 
 clean: ## Remove what was built
 	cargo clean
