@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::process::Memory;
+
 /// Prints a figure that has a target; smaller is better.
 pub fn judged(name: &str, value: f64, target: f64, unit: &str) {
     let verdict = if value <= target { "met" } else { "MISSED" };
@@ -11,6 +13,16 @@ pub fn judged(name: &str, value: f64, target: f64, unit: &str) {
 /// Prints a figure that is there to be compared.
 pub fn plain(name: &str, value: f64, unit: &str) {
     println!("{name:<58} {value:>10.2} {unit}");
+}
+
+/// Prints what is resident, and how it came about.
+pub fn resident(name: &str, memory: Memory, target: Option<f64>) {
+    match target {
+        Some(target) => judged(name, memory.resident, target, "MB"),
+        None => plain(name, memory.resident, "MB"),
+    }
+    plain("  of it not backed by a file", memory.anonymous, "MB");
+    plain("  peak", memory.peak, "MB");
 }
 
 /// The middle one; of an even number the lower of the two.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use bench::figure::{judged, median, plain, quantile};
+use bench::figure::{judged, median, plain, quantile, resident};
 use bench::load::{Expected, Target, closed_loop, open_loop};
 use bench::process::{cpu, memory};
 use bench::scene::{Scene, Server, patched};
@@ -48,6 +48,10 @@ fn main() -> anyhow::Result<()> {
 
 async fn measure() -> anyhow::Result<()> {
     let scene = Scene::start().await?;
+    let load = std::fs::read_to_string("/proc/loadavg")?;
+    let load: f64 = load.split(' ').next().context("loadavg")?.parse()?;
+    plain("load average before (latencies want 0)", load, "");
+    judged("binary", scene.binary_size()? as f64 / 1e6, 12.0, "MB");
     let injected = admission(&scene).await?;
     starts(&scene).await?;
     proxy(&scene, &injected).await?;
@@ -89,11 +93,7 @@ async fn admission(scene: &Scene) -> anyhow::Result<Value> {
     println!("\nAdmission: the walk's pod, TLS 1.3, HTTP/2, one connection");
     let review = review::review()?;
     let webhook = scene.webhook().await?;
-    plain(
-        "webhook, resident, idle",
-        memory(webhook.pid())?.resident,
-        "MB",
-    );
+    resident("webhook, resident, idle", memory(webhook.pid())?, None);
     let target = target(scene, &webhook, &review)?;
     let answer = target.connect().await?.ask(target.request.clone()).await?;
     let mut injected = patched(&review["request"]["object"], &answer)?;
@@ -133,11 +133,8 @@ async fn admission(scene: &Scene) -> anyhow::Result<Value> {
         spent.map(|spent| spent.as_secs_f64() * 1e6 / (f64::from(OPEN) * ROUNDS as f64));
     plain("admission, 200 req/s, CPU a request", ours, "us");
     plain("  floor", least, "us");
-    plain(
-        "webhook, resident, after these requests",
-        memory(webhook.pid())?.resident,
-        "MB",
-    );
+    let name = "webhook, resident, after these requests";
+    resident(name, memory(webhook.pid())?, None);
     Ok(injected)
 }
 
@@ -181,12 +178,7 @@ async fn starts(scene: &Scene) -> anyhow::Result<()> {
 async fn proxy(scene: &Scene, injected: &Value) -> anyhow::Result<()> {
     println!("\nProxy: a cached token, HTTP/1.1 on loopback, {STREAMS} connections");
     let proxy = scene.proxy(injected).await?;
-    judged(
-        "proxy, resident, idle",
-        memory(proxy.pid())?.resident,
-        5.0,
-        "MB",
-    );
+    resident("proxy, resident, idle", memory(proxy.pid())?, Some(5.0));
     let target = |server: &Server| {
         let uri = format!(
             "{}?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net",
@@ -217,12 +209,8 @@ async fn proxy(scene: &Scene, injected: &Value) -> anyhow::Result<()> {
     judged("proxy, CPU a request", ours, 10.0, "us");
     plain("  floor", least, "us");
     plain("  ours / floor", ours / least, "");
-    judged(
-        "proxy, resident, after 120,000 requests",
-        memory(proxy.pid())?.resident,
-        5.0,
-        "MB",
-    );
+    let name = "proxy, resident, after 120,000 requests";
+    resident(name, memory(proxy.pid())?, Some(5.0));
     plain("  floor", memory(floor.pid())?.resident, "MB");
     Ok(())
 }
@@ -233,10 +221,7 @@ async fn large_cluster(scene: &Scene) -> anyhow::Result<()> {
     let webhook = scene.webhook().await?;
     // What the list took is given back by then, or never.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let memory = memory(webhook.pid())?;
-    judged("webhook, resident", memory.resident, 14.0, "MB");
-    plain("  of it not backed by a file", memory.anonymous, "MB");
-    plain("  peak", memory.peak, "MB");
+    resident("webhook, resident", memory(webhook.pid())?, Some(14.0));
     plain(
         "webhook, exec to ready",
         webhook.started.as_secs_f64() * 1e3,

@@ -127,6 +127,14 @@ impl Scene {
         Ok(())
     }
 
+    /// Bytes of the binary.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn binary_size(&self) -> anyhow::Result<u64> {
+        Ok(std::fs::metadata(&self.binary)?.len())
+    }
+
     /// What a client of the webhook needs to trust.
     #[must_use]
     pub fn ca_pem(&self) -> &str {
