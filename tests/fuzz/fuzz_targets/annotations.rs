@@ -16,7 +16,9 @@ fuzz_target!(|bytes: &[u8]| {
     let (mut account, mut namespace) = (Vec::new(), Vec::new());
     for line in text.lines() {
         let mut value = line.chars();
-        let Some(pick) = value.next().map(|pick| pick as usize) else { continue };
+        let Some(pick) = value.next().map(|pick| pick as usize) else {
+            continue;
+        };
         let key = names::ANNOTATIONS[pick % names::ANNOTATIONS.len()];
         match pick / names::ANNOTATIONS.len() % 3 {
             0 => pod["metadata"]["annotations"][key] = Value::from(value.as_str()),
@@ -24,13 +26,24 @@ fuzz_target!(|bytes: &[u8]| {
             _ => namespace.push((key, value.as_str().to_owned())),
         }
     }
-    let (account, namespace): (Annotations, Annotations) = (account.into_iter().collect(), namespace.into_iter().collect());
-    let verdict = decide(&Input { pod: &pod, service_account: Some(&account), namespace: &namespace, defaults: server::defaults() });
+    let (account, namespace): (Annotations, Annotations) = (
+        account.into_iter().collect(),
+        namespace.into_iter().collect(),
+    );
+    let verdict = decide(&Input {
+        pod: &pod,
+        service_account: Some(&account),
+        namespace: &namespace,
+        defaults: server::defaults(),
+    });
     for warning in &verdict.warnings {
         assert!(warning.text().chars().count() <= 120);
     }
     if let Decision::Refuse(refusal) = verdict.decision {
         let sentence = refusal.to_string();
-        assert!(names::ANNOTATIONS.iter().any(|key| sentence.contains(key)), "{sentence}");
+        assert!(
+            names::ANNOTATIONS.iter().any(|key| sentence.contains(key)),
+            "{sentence}"
+        );
     }
 });

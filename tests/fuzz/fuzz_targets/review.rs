@@ -9,13 +9,28 @@ use libfuzzer_sys::fuzz_target;
 mod server;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(review) = Review::read(bytes) else { return };
+    let Ok(review) = Review::read(bytes) else {
+        return;
+    };
     let pod = &review.request.object;
     let account = server::account();
-    let input = |pod| Input { pod, service_account: Some(&account), namespace: &Annotations::default(), defaults: server::defaults() };
-    let Decision::Inject(plan) = decide(&input(pod)).decision else { return };
+    let namespace = Annotations::default();
+    let input = |pod| Input {
+        pod,
+        service_account: Some(&account),
+        namespace: &namespace,
+        defaults: server::defaults(),
+    };
+    let Decision::Inject(plan) = decide(&input(pod)).decision else {
+        return;
+    };
     let mut stored = pod.clone();
     json_patch::patch(&mut stored, &patch(pod, &plan)).expect("our patch applies");
-    let Decision::Inject(again) = decide(&input(&stored)).decision else { panic!("refused after injection: {stored}") };
-    assert!(patch(&stored, &again).0.is_empty(), "a second pass adds something: {stored}");
+    let Decision::Inject(again) = decide(&input(&stored)).decision else {
+        panic!("refused after injection: {stored}")
+    };
+    assert!(
+        patch(&stored, &again).0.is_empty(),
+        "a second pass adds something: {stored}"
+    );
 });

@@ -30,5 +30,7 @@ pub fn defaults() -> &'static Defaults {
 
 #[allow(dead_code, reason = "one of the two targets makes its own")]
 pub fn account() -> Annotations {
-    [(names::CLIENT_ID, "11111111-2222-3333-4444-555555555555")].into_iter().collect()
+    [(names::CLIENT_ID, "11111111-2222-3333-4444-555555555555")]
+        .into_iter()
+        .collect()
 }
