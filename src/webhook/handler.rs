@@ -28,6 +28,8 @@ use crate::names;
 const BODY_LIMIT: usize = 7 * 1024 * 1024;
 /// What the API server waits unless it says otherwise.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest an API server can be told to wait; whoever says more is none.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the routes work with.
 pub struct Webhook {
@@ -83,6 +85,7 @@ impl Timeout {
             .and_then(|text| text.parse().ok());
         seconds
             .map_or(DEFAULT_TIMEOUT, Duration::from_secs)
+            .min(LONGEST_TIMEOUT)
             .mul_f64(0.8)
     }
 }
@@ -321,4 +324,27 @@ fn log(request: &Request, answer: &Answer, took: Duration) {
         micros = took.as_micros(),
         "admission"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budgets() {
+        let table = [
+            (None, 8_000),
+            (Some("5s"), 4_000),
+            (Some("30s"), 24_000),
+            (Some("soon"), 8_000),
+            (Some("18446744073709551615s"), 24_000),
+            (Some("99999999999999999999s"), 8_000),
+        ];
+        for (timeout, millis) in table {
+            let asked = Timeout {
+                timeout: timeout.map(str::to_owned),
+            };
+            assert_eq!(asked.budget(), Duration::from_millis(millis), "{timeout:?}");
+        }
+    }
 }
