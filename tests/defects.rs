@@ -381,3 +381,47 @@ fn environment_vectors() {
         "each name once, in the reference's order"
     );
 }
+
+/// What common pods do right is not warned of.
+#[test]
+fn no_false_warnings() {
+    let own = |name: &str, value: &str| json!({"containers": [{"name": "app", "env": [{"name": name, "value": value}]}]});
+    let id = "ABCDEF11-2222-3333-4444-555555555555";
+    let account: Annotations = [(names::CLIENT_ID, id.to_lowercase())]
+        .into_iter()
+        .collect();
+    let table = [
+        ("the same GUID in capitals", own("AZURE_CLIENT_ID", id)),
+        (
+            "a value the kubelet fills in",
+            own("AZURE_CLIENT_ID", "$(ID)"),
+        ),
+        (
+            "the authority without its slash",
+            own("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com"),
+        ),
+        ("a Namespace's skip list", json!({})),
+    ];
+    let namespace: Annotations = [(names::SKIP_CONTAINERS, "istio-proxy; istio-init")]
+        .into_iter()
+        .collect();
+    for (case, spec) in table {
+        let pod = pod(&spec);
+        let defaults = defaults(&[]);
+        let input = Input {
+            pod: &pod,
+            service_account: Some(&account),
+            namespace: &namespace,
+            defaults: &defaults,
+        };
+        assert_eq!(decide(&input).warnings, [], "{case}");
+    }
+}
+
+#[test]
+fn a_native_proxy_stays_native_beside_a_server_without() {
+    let native = inject(&pod(&json!({"restartPolicy": "Never"})));
+    let classic = defaults(&["--native-sidecar=never"]);
+    assert_eq!(inject_by(&native, &classic).1, json!([]));
+    assert_eq!(verdict(&native, &classic).warnings, []);
+}

@@ -22,7 +22,10 @@ pub fn of_plan(input: &Input<'_>, sources: Sources<'_>, plan: &Plan) -> Vec<Warn
         sources.service_account,
         sources.namespace,
     ));
-    warnings.extend(skip_warnings(sources.pod, &plan.settings));
+    // A Namespace's list is for all its pods; few have every container of it.
+    if sources.pod.annotation(names::SKIP_CONTAINERS).is_some() {
+        warnings.extend(skip_warnings(sources.pod, &plan.settings));
+    }
     warnings.extend(container_warnings(sources.pod, plan));
     if plan.settings.proxy.is_some() {
         warnings.extend(proxy_warnings(sources.pod, plan));
@@ -101,9 +104,7 @@ fn container_warnings(pod: Pod<'_>, plan: &Plan) -> Vec<Warning> {
             let own = container
                 .variable(variable)
                 .and_then(|entry| entry.get("value")?.as_str());
-            if own.is_some_and(|own| {
-                value.is_some_and(|value| own.trim_end_matches('/') != value.trim_end_matches('/'))
-            }) {
+            if own.is_some_and(|own| value.is_some_and(|value| differs(own, value))) {
                 warnings.push(Warning::OwnValue {
                     container: container.name().to_owned(),
                     variable,
@@ -118,6 +119,14 @@ fn container_warnings(pod: Pod<'_>, plan: &Plan) -> Vec<Warning> {
         }
     }
     warnings
+}
+
+/// Whether two values mean different things, as far as can be told: GUIDs and hosts have no case.
+fn differs(own: &str, ours: &str) -> bool {
+    !own.contains("$(")
+        && !own
+            .trim_end_matches('/')
+            .eq_ignore_ascii_case(ours.trim_end_matches('/'))
 }
 
 fn proxy_warnings(pod: Pod<'_>, plan: &Plan) -> Vec<Warning> {
@@ -147,7 +156,10 @@ fn proxy_warnings(pod: Pod<'_>, plan: &Plan) -> Vec<Warning> {
     warnings.extend(before.map(|container| Warning::BeforeProxy {
         container: container.name().to_owned(),
     }));
-    if !plan.native_sidecar && ends_or_initialises(pod) {
+    let native = pod
+        .container(names::PROXY_CONTAINER)
+        .map_or(plan.native_sidecar, |proxy| proxy.list == List::Init);
+    if !native && ends_or_initialises(pod) {
         warnings.push(Warning::ClassicSidecar);
     }
     warnings

@@ -85,6 +85,8 @@ impl<'a> Own<'a> {
         match (entry.get("value").and_then(Value::as_str), source) {
             // References to variables of that container, which the proxy's does not have.
             (Some(value), _) if value.contains("$(") => Own::Unknowable,
+            // No header can have it, and our list has one value a line.
+            (Some(value), _) if value.contains(['\n', '\r']) => Own::Unknowable,
             (Some(""), _) | (None, None) => Own::Known,
             (Some(value), _) => Own::Literal(value),
             (None, Some(source)) if source["fieldRef"]["fieldPath"] == "metadata.uid" => Own::Known,
@@ -135,6 +137,8 @@ mod tests {
                 Some(first.to_owned()),
             ),
             ("a variable of its own", vec![value("$(S)")], 0, None),
+            ("more than a line", vec![value("true\n")], 0, None),
+            ("a carriage return", vec![value("true\r")], 0, None),
             (
                 "a resource of its own",
                 vec![from(

@@ -107,19 +107,19 @@ pub fn warnings(
         .collect()
 }
 
-/// Warnings of a Deployment's, Job's or other workload's own keys, which its pods never see.
+/// Warnings of a Deployment's, Job's or other workload's own keys, which its pods never see,
+/// where its pod template does not carry them too.
 #[must_use]
-pub fn above_template(workload: &Value) -> Vec<Warning> {
-    let workload = Pod(workload);
-    let label = workload.label(names::USE).map(|_| names::USE);
-    let annotations = workload
-        .annotation_keys()
-        .filter_map(|key| POD.into_iter().find(|known| *known == key));
-    label
+pub fn above_template(workload: &Value, template: &Value) -> Vec<Warning> {
+    let (workload, template) = (Pod(workload), Pod(template));
+    let label = workload
+        .label(names::USE)
+        .filter(|_| template.label(names::USE).is_none());
+    let annotations = POD
         .into_iter()
-        .chain(annotations)
-        .map(|key| Warning::AboveTemplate { key })
-        .collect()
+        .filter(|key| workload.annotation(key).is_some() && template.annotation(key).is_none());
+    let keys = label.map(|_| names::USE).into_iter().chain(annotations);
+    keys.map(|key| Warning::AboveTemplate { key }).collect()
 }
 
 fn warning(place: Place, key: &str) -> Option<Warning> {
@@ -142,7 +142,9 @@ fn warning(place: Place, key: &str) -> Option<Warning> {
         .iter()
         .chain([&names::USE])
         .min_by_key(distance)?;
-    (distance(&meant) <= NEAR).then(|| Warning::Misspelt {
+    // A third of a short name is another word.
+    let name = meant.rsplit('/').next().unwrap_or_default();
+    (distance(&meant) <= NEAR.min(name.len() / 3)).then(|| Warning::Misspelt {
         key: key.to_owned(),
         place,
         meant,
@@ -178,6 +180,13 @@ mod tests {
             (
                 Place::PodAnnotation,
                 "azure.workload.identity/inject-proxy-side-car",
+                Some("misspelt"),
+            ),
+            (Place::PodAnnotation, "azure.workload.identity/app", None),
+            (Place::PodAnnotation, "azure.workload.identity/name", None),
+            (
+                Place::PodLabel,
+                "azure.workload-identity/use",
                 Some("misspelt"),
             ),
             (
@@ -221,11 +230,28 @@ mod tests {
 
     #[test]
     fn keys_above_the_template() {
-        let metadata = json!({"labels": {names::USE: "true", "app": "a"}, "annotations": {names::INJECT_PROXY: "true", names::STATUS: "{}"}});
-        let keys: Vec<_> = above_template(&json!({"metadata": metadata}))
-            .into_iter()
-            .map(|warning| matches!(warning, Warning::AboveTemplate { key } if [names::USE, names::INJECT_PROXY].contains(&key)))
-            .collect();
-        assert_eq!(keys, [true, true]);
+        let asks = json!({"labels": {names::USE: "true", "app": "a"}, "annotations": {names::INJECT_PROXY: "true", names::STATUS: "{}"}});
+        let table = [
+            (
+                "on the workload alone",
+                json!({}),
+                vec![names::USE, names::INJECT_PROXY],
+            ),
+            // As charts that set common labels write it.
+            ("on its template too", asks.clone(), vec![]),
+            (
+                "the label too",
+                json!({"labels": {names::USE: "false"}}),
+                vec![names::INJECT_PROXY],
+            ),
+        ];
+        for (case, metadata, expected) in table {
+            let found = above_template(&json!({"metadata": asks}), &json!({"metadata": metadata}));
+            let expected: Vec<_> = expected
+                .into_iter()
+                .map(|key| Warning::AboveTemplate { key })
+                .collect();
+            assert_eq!(found, expected, "{case}");
+        }
     }
 }

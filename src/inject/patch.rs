@@ -164,7 +164,8 @@ impl<'a> Builder<'a> {
             let container = parts::redirect_container(self.plan, proxy);
             self.insert_container(List::Init, before, names::INIT_CONTAINER, container);
         }
-        if list == List::Regular {
+        // A proxy that is there already may stand in the other list.
+        if present.map_or(list, |proxy| proxy.list) == List::Regular {
             self.add_default_container();
         }
     }

@@ -87,7 +87,7 @@ pub enum Warning {
         /// The container.
         container: String,
     },
-    /// A header set by reference to what the proxy does not have.
+    /// A header that can't be handed to the proxy: by reference to what it does not have, or more than a line.
     HeaderNotHandedOn {
         /// The container.
         container: String,
@@ -246,7 +246,7 @@ impl fmt::Display for Warning {
             Warning::HeaderNotHandedOn { container } => {
                 write!(
                     f,
-                    "container {container}: IDENTITY_HEADER refers to its own variables, unknown to the proxy"
+                    "container {container}: IDENTITY_HEADER holds line ends or $(VARIABLES); the proxy won't accept it"
                 )
             }
             Warning::BeforeProxy { container } => {

@@ -47,7 +47,7 @@ fn collect(object: &Value, pointer: String, found: &mut Vec<Workload>) {
     let Some(template) = template(api_version, kind) else {
         return;
     };
-    if object.pointer(template).is_some_and(Value::is_object) {
+    if let Some(pod) = object.pointer(template).filter(|pod| pod.is_object()) {
         let name =
             text(object, "/metadata/name").or_else(|| text(object, "/metadata/generateName"));
         found.push(Workload {
@@ -57,7 +57,7 @@ fn collect(object: &Value, pointer: String, found: &mut Vec<Workload>) {
             namespace: text(object, "/metadata/namespace").map(str::to_owned),
             misplaced: match template {
                 "" => Vec::new(),
-                _ => above_template(object),
+                _ => above_template(object, pod),
             },
         });
     }
