@@ -16,28 +16,25 @@ impl Webhook {
         let kind = &request.kind;
         let pod = template(&kind.api_version(), &kind.kind)
             .and_then(|pointer| request.object.pointer(pointer));
+        let mut texts = Vec::new();
         let mut warnings = Vec::new();
         if let Some(pod) = pod {
-            warnings.extend(
-                above_template(&request.object, pod)
-                    .iter()
-                    .map(Warning::text),
-            );
+            warnings = above_template(&request.object, pod);
             // A look-up that fails is no reason to hold a workload up: its pods are asked about anyway.
             if let Ok(verdict) = self.verdict(pod, &request.namespace, deadline).await {
                 if let Decision::Refuse(refusal) = verdict.decision {
-                    warnings.extend(wrapped(&format!("its pods will be refused: {refusal}")));
+                    texts = wrapped(&format!("its pods will be refused: {refusal}"));
                 }
-                // A ServiceAccount that comes later is no mistake: pods wait for it.
-                let said = verdict.warnings.iter();
-                let said =
-                    said.filter(|warning| !matches!(warning, Warning::NoServiceAccount { .. }));
-                warnings.extend(said.map(Warning::text));
+                warnings.extend(verdict.warnings);
             }
         }
-        warnings.truncate(crate::inject::MOST_WARNINGS);
+        // A ServiceAccount that comes later is no mistake: pods wait for it.
+        warnings.retain(|warning| !matches!(warning, Warning::NoServiceAccount { .. }));
+        self.metrics.warned(&warnings);
+        texts.extend(warnings.iter().map(Warning::text));
+        texts.truncate(crate::inject::MOST_WARNINGS);
         Answer {
-            warnings,
+            warnings: texts,
             outcome: Outcome::Workload,
             ..Answer::default()
         }

@@ -164,3 +164,65 @@ async fn another_path_or_method_is_told_where_reviews_go() {
         assert_eq!(reply.text().await.unwrap(), sentence);
     }
 }
+
+/// Whoever applies a workload is told what its pods will lack, and nobody is held up.
+#[tokio::test]
+async fn workloads_are_warned_of_and_counted() {
+    let world = World::start(&[]).await;
+    let labels = json!({"azure.workload.identity/use": "true"});
+    let deployment = |template: Value| json!({"metadata": {"name": "web", "labels": labels}, "spec": {"template": template}});
+    let mut refused = pod("app");
+    refused["metadata"]["annotations"] =
+        json!({"azure.workload.identity/inject-proxy-sidecar": "perhaps"});
+    let above = "azure.workload.identity/use does nothing here; set it on the pod template";
+    let table = [
+        ("right", deployment(pod("app")), vec![]),
+        (
+            "its ServiceAccount comes later",
+            deployment(pod("later")),
+            vec![],
+        ),
+        (
+            "label above",
+            deployment(json!({"spec": {"containers": [{"name": "app"}]}})),
+            vec![above],
+        ),
+        (
+            "refused",
+            deployment(refused),
+            vec![
+                "its pods will be refused: azure.workload.identity/inject-proxy-sidecar: \"perhaps\" is not a boolean; use true, 1, yes,",
+                "on, or false, 0, no, off",
+            ],
+        ),
+    ];
+    for (case, object, expected) in table {
+        let mut body = review("v1", &object, "CREATE");
+        body["request"]["kind"] = json!({"group": "apps", "version": "v1", "kind": "Deployment"});
+        let url = world.reviews.replace("mutate-v1-pod", "warn-v1-workload");
+        let reply = world.client.post(url).json(&body).send().await.unwrap();
+        let reply: Value = reply.json().await.unwrap();
+        let response = &reply["response"];
+        assert_eq!(
+            (&response["allowed"], &response["patch"]),
+            (&json!(true), &Value::Null),
+            "{case}"
+        );
+        let said: Vec<_> = response["warnings"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .collect();
+        assert_eq!(said, expected, "{case}");
+    }
+    let metrics = reqwest::get(format!("{}/metrics", world.health))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    assert!(
+        metrics.contains("azwi_admission_warnings_total{reason=\"above_template\"} 1"),
+        "{metrics}"
+    );
+}
