@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::workload::{Workload, objects};
+use super::object::{Object, objects};
+use super::workload::Workload;
 use crate::inject::{Annotations, Defaults, Input, Pod, Reason};
 use crate::names;
 
@@ -30,9 +31,9 @@ impl Context {
     pub fn of<'a>(documents: impl IntoIterator<Item = &'a Value>) -> Self {
         let mut context = Context::default();
         for object in documents.into_iter().flat_map(objects) {
-            match object.get("kind").and_then(Value::as_str) {
-                Some("ServiceAccount") => context.service_accounts.push(Known::of(object)),
-                Some("Namespace") => context.namespaces.push(Known::of(object)),
+            match object.kind {
+                "ServiceAccount" => context.service_accounts.push(Known::of(&object)),
+                "Namespace" => context.namespaces.push(Known::of(&object)),
                 _ => {}
             }
         }
@@ -95,17 +96,18 @@ impl Context {
 }
 
 impl Known {
-    fn of(object: &Value) -> Self {
-        let text = |pointer| object.pointer(pointer).and_then(Value::as_str);
+    fn of(object: &Object<'_>) -> Self {
         let annotations = object
+            .raw
             .pointer("/metadata/annotations")
             .and_then(Value::as_object);
         let label = object
+            .raw
             .pointer("/metadata/labels")
             .and_then(|labels| labels.get(names::USE));
         Known {
-            name: text("/metadata/name").unwrap_or_default().to_owned(),
-            namespace: text("/metadata/namespace").map(str::to_owned),
+            name: object.text("/metadata/name").unwrap_or_default().to_owned(),
+            namespace: object.text("/metadata/namespace").map(str::to_owned),
             annotations: annotations
                 .into_iter()
                 .flatten()

@@ -6,6 +6,7 @@ pub mod explain;
 pub mod inject;
 mod manifests;
 mod note;
+mod object;
 mod patched;
 pub mod uninject;
 mod workload;

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::object::{Object, objects};
 use crate::inject::{Warning, above_template, template};
 
 /// A pod in a document.
@@ -22,54 +23,28 @@ pub struct Workload {
 /// Every pod in a document; those of a List's items too.
 #[must_use]
 pub fn workloads(document: &Value) -> Vec<Workload> {
-    let mut found = Vec::new();
-    collect(document, String::new(), &mut found);
-    found
+    let objects = objects(document).into_iter();
+    objects.filter_map(Workload::of).collect()
 }
 
-/// Every object in a document: itself, or a List's items, however deep.
-pub fn objects(document: &Value) -> Vec<&Value> {
-    match items(document) {
-        Some(items) => items.iter().flat_map(objects).collect(),
-        None => vec![document],
-    }
-}
-
-fn collect(object: &Value, pointer: String, found: &mut Vec<Workload>) {
-    if let Some(items) = items(object) {
-        for (index, item) in items.iter().enumerate() {
-            collect(item, format!("{pointer}/items/{index}"), found);
-        }
-        return;
-    }
-    let kind = text(object, "/kind").unwrap_or_default();
-    let api_version = text(object, "/apiVersion").unwrap_or_default();
-    let Some(template) = template(api_version, kind) else {
-        return;
-    };
-    if let Some(pod) = object.pointer(template).filter(|pod| pod.is_object()) {
-        let name =
-            text(object, "/metadata/name").or_else(|| text(object, "/metadata/generateName"));
-        found.push(Workload {
-            pointer: pointer + template,
-            kind: kind.to_owned(),
+impl Workload {
+    fn of(object: Object<'_>) -> Option<Self> {
+        let template = template(object.api_version, object.kind)?;
+        let pod = object.raw.pointer(template).filter(|pod| pod.is_object())?;
+        let name = object
+            .text("/metadata/name")
+            .or_else(|| object.text("/metadata/generateName"));
+        Some(Workload {
+            kind: object.kind.to_owned(),
             name: name.unwrap_or("(no name)").to_owned(),
-            namespace: text(object, "/metadata/namespace").map(str::to_owned),
+            namespace: object.text("/metadata/namespace").map(str::to_owned),
             misplaced: match template {
                 "" => Vec::new(),
-                _ => above_template(object, pod),
+                _ => above_template(object.raw, pod),
             },
-        });
+            pointer: object.pointer + template,
+        })
     }
-}
-
-fn items(object: &Value) -> Option<&Vec<Value>> {
-    text(object, "/kind").filter(|kind| kind.ends_with("List"))?;
-    object.get("items")?.as_array()
-}
-
-fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
-    object.pointer(pointer)?.as_str()
 }
 
 #[cfg(test)]
@@ -101,6 +76,19 @@ mod tests {
                 json!({"kind": "List", "items": [pod, {"kind": "List", "items": [pod]}, 3]}),
                 vec!["/items/0", "/items/1/items/0"],
             ),
+            (
+                json!({"apiVersion": "v1", "kind": "PodList", "items": [{}, {"kind": ""}, {"kind": "Service"}, null]}),
+                vec!["/items/0", "/items/1"],
+            ),
+            (
+                json!({"apiVersion": "batch/v1", "kind": "JobList", "items": [{"spec": {"template": {}}}]}),
+                vec!["/items/0/spec/template"],
+            ),
+            (
+                json!({"apiVersion": "example.com/v1", "kind": "JobList", "items": [{"spec": {"template": {}}}]}),
+                vec![],
+            ),
+            (json!({"kind": "PodList", "items": {}}), vec![]),
             (json!("text"), vec![]),
         ];
         for (document, pointers) in table {
