@@ -152,6 +152,38 @@ fn uninject_says_what_it_can_not_undo() {
     }
 }
 
+/// Two documents, however they are parted, are the same two.
+#[test]
+fn documents_are_parted_in_many_ways() {
+    let pod = |name| json!({"kind": "Pod", "metadata": {"name": name, "labels": {names::USE: "true"}}, "spec": {"containers": [{"name": "app"}]}});
+    let (a, b) = (pod("a"), pod("b"));
+    let table = [
+        ("marks", format!("{a}\n---\n{b}\n")),
+        (
+            "directives",
+            format!("%YAML 1.2\n---\n{a}\n...\n# b\n%YAML 1.2\n--- # b\n{b}\n...\n"),
+        ),
+        ("ends alone", format!("{a}\n...\n{b}\n")),
+        ("JSON, a line each", format!("{a}\n{b}\n")),
+        ("JSON on one line", format!("{a} {b}")),
+        ("JSON on many lines", format!("{a:#}{b:#}")),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pods");
+    let mut printed = Vec::new();
+    for (case, text) in table {
+        std::fs::write(&file, text).unwrap();
+        let ran = run("inject", folder.path(), &file, &["-o", "json"]);
+        assert!(ran.status.success(), "{case}: {ran:?}");
+        printed.push((case, String::from_utf8(ran.stdout).unwrap()));
+    }
+    let (_, first) = printed[0].clone();
+    assert_eq!(first.matches(names::STATUS).count(), 2, "{first}");
+    for (case, text) in printed {
+        assert_eq!(text, first, "{case}");
+    }
+}
+
 #[test]
 fn explain_speaks_json() {
     let case = Path::new("tests/cases/refuse-port");

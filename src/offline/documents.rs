@@ -1,5 +1,6 @@
 //! YAML and JSON documents as values, and back.
 
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use serde_saphyr::UserMessageFormatter;
 
@@ -55,23 +56,59 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Document>, Error> {
     Ok(documents)
 }
 
-/// The texts between the lines that begin with `---`, which YAML allows nowhere else, with the number of lines before.
+/// The documents' texts, with the number of lines before each. Lines that begin with `---` or `...` part them, which
+/// YAML allows nowhere else. Directives are left out: we read by the rules of kubectl, whatever they say.
 fn split(text: &str) -> Vec<(usize, String)> {
     let text = text.trim_start_matches('\u{feff}');
     let mut parts = vec![(0, String::new())];
+    // Whether the last of them may have no directives any more.
+    let mut begun = false;
     for (number, line) in text.lines().enumerate() {
-        let rest = line
-            .strip_prefix("---")
-            .filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t']));
-        if rest.is_some() {
+        let mut kept = line;
+        if let Some(rest) = after_mark(line, "---") {
             parts.push((number, String::new()));
+            begun = true;
+            kept = rest;
+        } else if after_mark(line, "...").is_some() {
+            parts.push((number, String::new()));
+            begun = false;
+            kept = "";
+        } else if !begun && line.starts_with('%') {
+            kept = "";
+        } else {
+            begun |= !line.is_empty() && !line.starts_with('#');
         }
         if let Some((_, part)) = parts.last_mut() {
-            part.push_str(rest.unwrap_or(line));
+            part.push_str(kept);
             part.push('\n');
         }
     }
     parts.retain(|(_, part)| !part.trim().is_empty());
+    let parts = parts.iter();
+    parts.flat_map(|(line, part)| cut(*line, part)).collect()
+}
+
+fn after_mark<'a>(line: &'a str, mark: &str) -> Option<&'a str> {
+    line.strip_prefix(mark)
+        .filter(|rest| rest.is_empty() || rest.starts_with([' ', '\t']))
+}
+
+/// Cuts where a JSON object follows another without a mark, as `jq` prints them.
+fn cut(mut line: usize, text: &str) -> Vec<(usize, String)> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
+    let mut parts = Vec::new();
+    let mut start = 0;
+    while let Some(Ok(_)) = values.next() {
+        let end = values.byte_offset();
+        if !text[end..].trim_start().starts_with('{') {
+            break;
+        }
+        let part = &text[start..end];
+        parts.push((line, format!("{part}\n")));
+        line += part.matches('\n').count();
+        start = end;
+    }
+    parts.push((line, text[start..].to_owned()));
     parts
 }
 
@@ -127,7 +164,27 @@ mod tests {
                 "a: 1\r\n---\r\nb: 2\r\n",
                 vec!["a: 1\n", "\nb: 2\n"],
             ),
+            (
+                "directives",
+                "# note\n%YAML 1.2\n---\na: 1\n...\n%YAML 1.2\n---\nb: 2\n",
+                vec!["\na: 1\n", "\nb: 2\n"],
+            ),
+            (
+                "an end",
+                "a: 1\n... # end\nb: 2\n",
+                vec!["a: 1\n", "\nb: 2\n"],
+            ),
+            (
+                "an end in a text",
+                "a: |\n  ...\n  %b\n",
+                vec!["a: |\n  ...\n  %b\n"],
+            ),
             ("JSON", "{\"a\": 1}", vec!["{\"a\": 1}\n"]),
+            (
+                "JSON after JSON",
+                "{\"a\": \"}{\"}{\"b\": 2}\n\n{c: 3}",
+                vec!["{\"a\": \"}{\"}\n", "{\"b\": 2}\n", "\n\n{c: 3}\n"],
+            ),
             ("nothing", "", vec![]),
         ];
         for (case, text, expected) in table {
@@ -142,13 +199,21 @@ mod tests {
 
     #[test]
     fn an_error_names_the_line_in_the_file() {
-        let error = parse("pod.yaml", "a: 1\n---\nb: [\n")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.starts_with("pod.yaml: ") && error.contains("line 3") && !error.contains('\n'),
-            "{error}"
-        );
+        let table = [
+            ("marks", "a: 1\n---\nb: [\n"),
+            ("a directive", "%YAML 1.2\n---\nb: [\n"),
+            ("an end", "a: 1\n...\nb: [\n"),
+            ("JSON after JSON", "{\"a\":\n1}\n{\"b\": ]\n"),
+        ];
+        for (case, text) in table {
+            let error = parse("pod.yaml", text).unwrap_err().to_string();
+            assert!(
+                error.starts_with("pod.yaml: ")
+                    && error.contains("line 3")
+                    && !error.contains('\n'),
+                "{case}: {error}"
+            );
+        }
         let many = "a: 1\n---\n".repeat(3000);
         assert_eq!(parse("many.yaml", &many).unwrap().len(), 3000);
     }
