@@ -107,19 +107,25 @@ pub fn warnings(
         .collect()
 }
 
-/// Warnings of a Deployment's, Job's or other workload's own keys, which its pods never see,
-/// where its pod template does not carry them too.
+/// Warnings of keys in any metadata above a Deployment's, CronJob's or other workload's pod template, which its pods
+/// never see, where the template does not carry them too.
 #[must_use]
-pub fn above_template(workload: &Value, template: &Value) -> Vec<Warning> {
-    let (workload, template) = (Pod(workload), Pod(template));
-    let label = workload
-        .label(names::USE)
-        .filter(|_| template.label(names::USE).is_none());
-    let annotations = POD
+pub fn above_template(workload: &Value, template: &str) -> Vec<Warning> {
+    let at = |pointer| workload.pointer(pointer).map(Pod);
+    let above = template.match_indices('/');
+    let above: Vec<_> = above.filter_map(|(end, _)| at(&template[..end])).collect();
+    let template = at(template);
+    let stands = |pod: &Pod<'_>, key: &str| match key {
+        names::USE => pod.label(key).is_some(),
+        _ => pod.annotation(key).is_some(),
+    };
+    [names::USE]
         .into_iter()
-        .filter(|key| workload.annotation(key).is_some() && template.annotation(key).is_none());
-    let keys = label.map(|_| names::USE).into_iter().chain(annotations);
-    keys.map(|key| Warning::AboveTemplate { key }).collect()
+        .chain(POD)
+        .filter(|key| above.iter().any(|above| stands(above, key)))
+        .filter(|key| !template.is_some_and(|template| stands(&template, key)))
+        .map(|key| Warning::AboveTemplate { key })
+        .collect()
 }
 
 fn warning(place: Place, key: &str) -> Option<Warning> {
@@ -231,27 +237,38 @@ mod tests {
     #[test]
     fn keys_above_the_template() {
         let asks = json!({"labels": {names::USE: "true", "app": "a"}, "annotations": {names::INJECT_PROXY: "true", names::STATUS: "{}"}});
+        let both = vec![names::USE, names::INJECT_PROXY];
+        // As a CronJob has them: its own, its Jobs', its pods'.
         let table = [
             (
-                "on the workload alone",
-                json!({}),
-                vec![names::USE, names::INJECT_PROXY],
+                "on top alone",
+                [&asks, &json!({}), &json!({})],
+                both.clone(),
             ),
+            (
+                "between alone",
+                [&json!({}), &asks, &json!({})],
+                both.clone(),
+            ),
+            ("on both", [&asks, &asks, &Value::Null], both),
             // As charts that set common labels write it.
-            ("on its template too", asks.clone(), vec![]),
+            ("on the template too", [&asks, &asks, &asks], vec![]),
             (
                 "the label too",
-                json!({"labels": {names::USE: "false"}}),
+                [&asks, &json!({}), &json!({"labels": {names::USE: "false"}})],
                 vec![names::INJECT_PROXY],
             ),
         ];
-        for (case, metadata, expected) in table {
-            let found = above_template(&json!({"metadata": asks}), &json!({"metadata": metadata}));
+        for (case, [top, between, pod], expected) in table {
+            let template = json!({"metadata": between, "spec": {"template": {"metadata": pod}}});
+            let workload = json!({"metadata": top, "spec": {"jobTemplate": template}});
+            let found = above_template(&workload, "/spec/jobTemplate/spec/template");
             let expected: Vec<_> = expected
                 .into_iter()
                 .map(|key| Warning::AboveTemplate { key })
                 .collect();
             assert_eq!(found, expected, "{case}");
         }
+        assert_eq!(above_template(&json!({"metadata": asks}), ""), [], "a pod");
     }
 }

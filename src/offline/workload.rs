@@ -16,7 +16,7 @@ pub struct Workload {
     pub name: String,
     /// Namespace of that object, where it says one.
     pub namespace: Option<String>,
-    /// Our keys on that object, where they belong on its template.
+    /// Our keys above the template, where they belong.
     pub misplaced: Vec<Warning>,
 }
 
@@ -30,7 +30,7 @@ pub fn workloads(document: &Value) -> Vec<Workload> {
 impl Workload {
     fn of(object: Object<'_>) -> Option<Self> {
         let template = template(object.api_version, object.kind)?;
-        let pod = object.raw.pointer(template).filter(|pod| pod.is_object())?;
+        object.raw.pointer(template).filter(|pod| pod.is_object())?;
         let name = object
             .text("/metadata/name")
             .or_else(|| object.text("/metadata/generateName"));
@@ -38,10 +38,7 @@ impl Workload {
             kind: object.kind.to_owned(),
             name: name.unwrap_or("(no name)").to_owned(),
             namespace: object.text("/metadata/namespace").map(str::to_owned),
-            misplaced: match template {
-                "" => Vec::new(),
-                _ => above_template(object.raw, pod),
-            },
+            misplaced: above_template(object.raw, template),
             pointer: object.pointer + template,
         })
     }

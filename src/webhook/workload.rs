@@ -14,12 +14,13 @@ impl Webhook {
     /// What the workload's author should know of its pods. Never a denial, never a patch.
     pub async fn advise(&self, request: &Request, deadline: Instant) -> Answer {
         let kind = &request.kind;
-        let pod = template(&kind.api_version(), &kind.kind)
-            .and_then(|pointer| request.object.pointer(pointer));
+        let template = template(&kind.api_version(), &kind.kind);
         let mut texts = Vec::new();
         let mut warnings = Vec::new();
-        if let Some(pod) = pod {
-            warnings = above_template(&request.object, pod);
+        if let Some(template) = template
+            && let Some(pod) = request.object.pointer(template)
+        {
+            warnings = above_template(&request.object, template);
             // A look-up that fails is no reason to hold a workload up: its pods are asked about anyway.
             if let Ok(verdict) = self.verdict(pod, &request.namespace, deadline).await {
                 if let Decision::Refuse(refusal) = verdict.decision {

@@ -175,20 +175,35 @@ async fn workloads_are_warned_of_and_counted() {
     refused["metadata"]["annotations"] =
         json!({"azure.workload.identity/inject-proxy-sidecar": "perhaps"});
     let above = "azure.workload.identity/use does nothing here; set it on the pod template";
+    let cron_job = |metadata: Value| json!({"metadata": {"name": "web"}, "spec": {"jobTemplate": {"metadata": metadata, "spec": {"template": {"spec": {"containers": [{"name": "app"}]}}}}}});
     let table = [
-        ("right", deployment(pod("app")), vec![]),
+        (
+            "right",
+            ["apps", "Deployment"],
+            deployment(pod("app")),
+            vec![],
+        ),
         (
             "its ServiceAccount comes later",
+            ["apps", "Deployment"],
             deployment(pod("later")),
             vec![],
         ),
         (
+            "label between",
+            ["batch", "CronJob"],
+            cron_job(json!({"labels": labels})),
+            vec![above],
+        ),
+        (
             "label above",
+            ["apps", "Deployment"],
             deployment(json!({"spec": {"containers": [{"name": "app"}]}})),
             vec![above],
         ),
         (
             "refused",
+            ["apps", "Deployment"],
             deployment(refused),
             vec![
                 "its pods will be refused: azure.workload.identity/inject-proxy-sidecar: \"perhaps\" is not a boolean; use true, 1, yes,",
@@ -196,9 +211,9 @@ async fn workloads_are_warned_of_and_counted() {
             ],
         ),
     ];
-    for (case, object, expected) in table {
+    for (case, [group, kind], object, expected) in table {
         let mut body = review("v1", &object, "CREATE");
-        body["request"]["kind"] = json!({"group": "apps", "version": "v1", "kind": "Deployment"});
+        body["request"]["kind"] = json!({"group": group, "version": "v1", "kind": kind});
         let url = world.reviews.replace("mutate-v1-pod", "warn-v1-workload");
         let reply = world.client.post(url).json(&body).send().await.unwrap();
         let reply: Value = reply.json().await.unwrap();
@@ -222,7 +237,7 @@ async fn workloads_are_warned_of_and_counted() {
         .await
         .unwrap();
     assert!(
-        metrics.contains("azwi_admission_warnings_total{reason=\"above_template\"} 1"),
+        metrics.contains("azwi_admission_warnings_total{reason=\"above_template\"} 2"),
         "{metrics}"
     );
 }
