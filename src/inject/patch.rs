@@ -219,6 +219,7 @@ impl<'a> Builder<'a> {
 
     fn add_status(&mut self) {
         self.annotations();
+        self.status.keep_foreign(self.pod);
         self.status.stamp(self.plan);
         // Plain strings in plain collections always serialise.
         let status = serde_json::to_string(&self.status).unwrap_or_default();

@@ -39,7 +39,8 @@ pub struct Status {
     /// Lists and objects that were not there before: `annotations`, `volumes`, `initContainers`, `containers`, or `NAME/env`, `NAME/volumeMounts` of container NAME.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub created: BTreeSet<String>,
-    /// What stood at such a place, where it was there but was no list or object: `null`, as a rule.
+    /// What stood at such a place, where it was there but was no list or object: `null`, as a rule. What somebody else
+    /// wrote in this annotation is at `status`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub replaced: BTreeMap<String, Value>,
 }
@@ -58,12 +59,7 @@ impl Status {
     /// # Errors
     /// When the annotation holds something else.
     pub fn of(pod: Pod<'_>) -> Result<Option<Self>, UnreadableStatus> {
-        let annotation = pod
-            .0
-            .get("metadata")
-            .and_then(|metadata| metadata.get("annotations"))
-            .and_then(|annotations| annotations.get(names::STATUS));
-        let Some(annotation) = annotation else {
+        let Some(annotation) = annotation(pod) else {
             return Ok(None);
         };
         let text = annotation.as_str().unwrap_or_default();
@@ -89,6 +85,13 @@ impl Status {
         }
     }
 
+    /// Keeps what stands in the annotation, where no earlier pass wrote it.
+    pub fn keep_foreign(&mut self, pod: Pod<'_>) {
+        if Status::of(pod).is_err() {
+            self.create("status", annotation(pod));
+        }
+    }
+
     /// Whether an earlier pass added that container.
     #[must_use]
     pub fn added(&self, container: &str) -> bool {
@@ -100,6 +103,11 @@ impl Status {
         env!("CARGO_PKG_VERSION").clone_into(&mut self.version);
         self.settings = fingerprint(plan);
     }
+}
+
+fn annotation(pod: Pod<'_>) -> Option<&Value> {
+    let metadata = pod.0.get("metadata")?;
+    metadata.get("annotations")?.get(names::STATUS)
 }
 
 /// Twelve hex digits that change with anything that decides what a pod gets.

@@ -117,8 +117,14 @@ impl<'a> Builder<'a> {
         if others.is_empty() && self.created("annotations") {
             return self.bring_back(&["metadata", "annotations"], "annotations");
         }
-        let paths = ours.iter().map(|key| ["metadata", "annotations", key]);
-        self.operations.extend(paths.map(|path| remove(&path)));
+        for key in ours {
+            let path = ["metadata", "annotations", key];
+            if key == names::STATUS {
+                self.bring_back(&path, "status");
+            } else {
+                self.operations.push(remove(&path));
+            }
+        }
         false
     }
 
