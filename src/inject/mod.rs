@@ -50,7 +50,7 @@ pub use settings::{Capture, Passthrough, Proxy, Resources, Settings};
 pub use status::{Status, UnreadableStatus};
 pub use template::template;
 pub use uninject::uninject;
-pub use warning::{MOST as MOST_WARNINGS, Warning};
+pub use warning::{LENGTH as WARNING_LENGTH, MOST as MOST_WARNINGS, Warning};
 
 /// What a decision is made from.
 #[derive(Clone, Copy, Debug)]

@@ -243,11 +243,7 @@ impl<'a> Builder<'a> {
     }
 
     fn annotations(&mut self) {
-        let before = self
-            .pod
-            .0
-            .get("metadata")
-            .and_then(|metadata| metadata.get("annotations"));
+        let before = self.pod.metadata("annotations");
         if !before.is_some_and(Value::is_object) && !self.created.contains("annotations") {
             self.create("annotations", before);
             self.operation(&["metadata", "annotations"], json!({}));

@@ -46,45 +46,33 @@ impl<'a> Pod<'a> {
     /// The value of a label.
     #[must_use]
     pub fn label(self, key: &str) -> Option<&'a str> {
-        self.0.get("metadata")?.get("labels")?.get(key)?.as_str()
+        self.metadata("labels")?.get(key)?.as_str()
     }
 
     /// The value of an annotation.
     #[must_use]
     pub fn annotation(self, key: &str) -> Option<&'a str> {
-        self.0
-            .get("metadata")?
-            .get("annotations")?
-            .get(key)?
-            .as_str()
+        self.metadata("annotations")?.get(key)?.as_str()
     }
 
     /// The keys of all labels.
     pub fn label_keys(self) -> impl Iterator<Item = &'a str> {
-        self.metadata_keys("labels")
+        self.entries("labels").map(|(key, _)| key)
     }
 
     /// The keys of all annotations.
     pub fn annotation_keys(self) -> impl Iterator<Item = &'a str> {
-        self.metadata_keys("annotations")
-    }
-
-    fn metadata_keys(self, field: &str) -> impl Iterator<Item = &'a str> {
-        self.metadata(field).map(|(key, _)| key)
+        self.entries("annotations").map(|(key, _)| key)
     }
 
     /// Labels and annotations whose value is no text.
     pub fn not_texts(self) -> impl Iterator<Item = (&'a str, &'a Value)> {
-        let entries = self.metadata("labels").chain(self.metadata("annotations"));
+        let entries = self.entries("labels").chain(self.entries("annotations"));
         entries.filter(|(_, value)| !value.is_string() && !value.is_null())
     }
 
-    fn metadata(self, field: &str) -> impl Iterator<Item = (&'a str, &'a Value)> {
-        let map = self
-            .0
-            .get("metadata")
-            .and_then(|metadata| metadata.get(field))
-            .and_then(Value::as_object);
+    fn entries(self, key: &str) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        let map = self.metadata(key).and_then(Value::as_object);
         map.into_iter()
             .flatten()
             .map(|(key, value)| (key.as_str(), value))
@@ -145,10 +133,7 @@ impl<'a> Pod<'a> {
 
     /// The containers of one list; what is no object is none.
     pub fn list(self, list: List) -> impl Iterator<Item = Container<'a>> {
-        let containers = self.spec(list.key()).and_then(Value::as_array);
-        containers
-            .into_iter()
-            .flatten()
+        elements(self.spec(list.key()))
             .enumerate()
             .filter(|(_, raw)| raw.is_object())
             .map(move |(index, raw)| Container { list, index, raw })
@@ -169,10 +154,13 @@ impl<'a> Pod<'a> {
 
     /// The pod's volumes.
     pub fn volumes(self) -> impl Iterator<Item = &'a Value> {
-        self.spec("volumes")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
+        elements(self.spec("volumes"))
+    }
+
+    /// A field of the metadata.
+    #[must_use]
+    pub fn metadata(self, key: &str) -> Option<&'a Value> {
+        self.0.get("metadata")?.get(key)
     }
 
     /// A field of the spec.
@@ -201,8 +189,7 @@ impl<'a> Container<'a> {
     /// The entry of a variable. The last one counts, as the kubelet has it.
     #[must_use]
     pub fn variable(self, name: &str) -> Option<&'a Value> {
-        let env = self.raw.get("env").and_then(Value::as_array)?;
-        env.iter()
+        elements(self.raw.get("env"))
             .rev()
             .find(|entry| entry.get("name").and_then(Value::as_str) == Some(name))
     }
@@ -210,43 +197,35 @@ impl<'a> Container<'a> {
     /// The mount at that folder.
     #[must_use]
     pub fn mount_at(self, folder: &str) -> Option<&'a Value> {
-        let mounts = self.raw.get("volumeMounts").and_then(Value::as_array)?;
         let path = |mount: &'a Value| mount.get("mountPath").and_then(Value::as_str);
-        mounts
-            .iter()
+        elements(self.raw.get("volumeMounts"))
             .find(|mount| path(mount).is_some_and(|path| path.trim_end_matches('/') == folder))
     }
 
     /// Whether it mounts that volume.
     #[must_use]
     pub fn mounts(self, volume: &str) -> bool {
-        let mounts = self
-            .raw
-            .get("volumeMounts")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten();
-        mounts
-            .into_iter()
+        elements(self.raw.get("volumeMounts"))
             .any(|mount| mount.get("name").is_some_and(|name| name == volume))
     }
 
     /// Whether it declares that TCP port.
     #[must_use]
     pub fn declares_port(self, port: u16) -> bool {
-        let ports = self
-            .raw
-            .get("ports")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten();
         let tcp = |entry: &Value| {
             entry
                 .get("protocol")
                 .is_none_or(|protocol| protocol.is_null() || protocol == "TCP")
         };
-        ports
-            .into_iter()
+        elements(self.raw.get("ports"))
             .any(|entry| entry.get("containerPort") == Some(&Value::from(port)) && tcp(entry))
     }
+}
+
+/// The elements of a list; none where it is no list.
+pub fn elements(list: Option<&Value>) -> std::slice::Iter<'_, Value> {
+    list.and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+        .iter()
 }

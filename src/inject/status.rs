@@ -106,8 +106,7 @@ impl Status {
 }
 
 fn annotation(pod: Pod<'_>) -> Option<&Value> {
-    let metadata = pod.0.get("metadata")?;
-    metadata.get("annotations")?.get(names::STATUS)
+    pod.metadata("annotations")?.get(names::STATUS)
 }
 
 /// Twelve hex digits that change with anything that decides what a pod gets.

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::Pod;
+use super::pod::elements;
 use crate::names;
 
 /// Where the pod stands with the token volume.
@@ -54,11 +55,8 @@ impl<'a> TokenVolume<'a> {
 fn projects_token(volume: &Value, audience: &str) -> bool {
     let sources = volume
         .get("projected")
-        .and_then(|projected| projected.get("sources"))
-        .and_then(Value::as_array);
-    sources
-        .into_iter()
-        .flatten()
+        .and_then(|projected| projected.get("sources"));
+    elements(sources)
         .filter_map(|source| source.get("serviceAccountToken"))
         .any(|token| {
             token.get("audience").and_then(Value::as_str) == Some(audience)

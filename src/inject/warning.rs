@@ -7,7 +7,7 @@ use crate::names;
 
 /// Most warnings an answer carries.
 pub const MOST: usize = 5;
-/// Most characters of one.
+/// Most characters of one that an API server shows whole.
 pub const LENGTH: usize = 120;
 
 /// Something that was not done, or will not work.

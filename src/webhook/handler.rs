@@ -306,12 +306,7 @@ fn answer(pod: &Value, verdict: Verdict) -> Answer {
 }
 
 fn log(request: &Request, answer: &Answer, took: Duration) {
-    let metadata = |key| {
-        request
-            .object
-            .get("metadata")
-            .and_then(|metadata| metadata.get(key)?.as_str())
-    };
+    let metadata = |key| Pod(&request.object).metadata(key)?.as_str();
     let reason = answer.outcome.reason();
     tracing::info!(
         uid = request.uid,

@@ -5,10 +5,7 @@ use std::time::Instant;
 use super::handler::Webhook;
 use super::outcome::Outcome;
 use super::review::{Answer, Request};
-use crate::inject::{Decision, Warning, above_template, template};
-
-/// Most characters of a warning that an API server shows whole.
-const LENGTH: usize = 120;
+use crate::inject::{Decision, MOST_WARNINGS, WARNING_LENGTH, Warning, above_template, template};
 
 impl Webhook {
     /// What the workload's author should know of its pods. Never a denial, never a patch.
@@ -33,7 +30,7 @@ impl Webhook {
         warnings.retain(|warning| !matches!(warning, Warning::NoServiceAccount { .. }));
         self.metrics.warned(&warnings);
         texts.extend(warnings.iter().map(Warning::text));
-        texts.truncate(crate::inject::MOST_WARNINGS);
+        texts.truncate(MOST_WARNINGS);
         Answer {
             warnings: texts,
             outcome: Outcome::Workload,
@@ -47,7 +44,7 @@ fn wrapped(sentence: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in sentence.split(' ') {
         match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= LENGTH => {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= WARNING_LENGTH => {
                 line.push(' ');
                 line.push_str(word);
             }
@@ -66,7 +63,9 @@ mod tests {
         let long = "word ".repeat(60);
         let lines = wrapped(long.trim_end());
         assert!(
-            lines.iter().all(|line| line.chars().count() <= LENGTH),
+            lines
+                .iter()
+                .all(|line| line.chars().count() <= WARNING_LENGTH),
             "{lines:?}"
         );
         assert_eq!(
