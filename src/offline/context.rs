@@ -8,8 +8,9 @@ use crate::inject::{Annotations, Defaults, Input, Pod, Reason};
 use crate::names;
 
 /// What is known beside the pods.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Context {
+    defaults: Defaults,
     service_accounts: Vec<Known>,
     namespaces: Vec<Known>,
     /// Of a Namespace that is not known.
@@ -28,8 +29,13 @@ struct Known {
 impl Context {
     /// Reads what the documents hold.
     #[must_use]
-    pub fn of<'a>(documents: impl IntoIterator<Item = &'a Value>) -> Self {
-        let mut context = Context::default();
+    pub fn of<'a>(documents: impl IntoIterator<Item = &'a Value>, defaults: Defaults) -> Self {
+        let mut context = Context {
+            defaults,
+            service_accounts: Vec::new(),
+            namespaces: Vec::new(),
+            no_annotations: Annotations::default(),
+        };
         for object in documents.into_iter().flat_map(objects) {
             match object.kind {
                 "ServiceAccount" => context.service_accounts.push(Known::of(&object)),
@@ -44,12 +50,7 @@ impl Context {
     ///
     /// # Errors
     /// When its Namespace did not opt in, which the engine is not asked about then.
-    pub fn input<'a>(
-        &'a self,
-        pod: &'a Value,
-        workload: &Workload,
-        defaults: &'a Defaults,
-    ) -> Result<Input<'a>, Reason> {
+    pub fn input<'a>(&'a self, pod: &'a Value, workload: &Workload) -> Result<Input<'a>, Reason> {
         let namespace = self.namespace(workload);
         if namespace.is_some_and(|namespace| namespace.label.as_deref() != Some("true")) {
             return Err(Reason::NamespaceNotOptedIn);
@@ -58,7 +59,7 @@ impl Context {
             pod,
             service_account: self.service_account(pod, workload),
             namespace: namespace.map_or(&self.no_annotations, |known| &known.annotations),
-            defaults,
+            defaults: &self.defaults,
         })
     }
 

@@ -11,7 +11,7 @@ use super::context::Context;
 use super::manifests::{Beside, Manifests};
 use super::workload::{Workload, workloads};
 use crate::exit::Exit;
-use crate::inject::{Decision, Defaults, Explanation, Flags, Look, Status, Step, Verdict, explain};
+use crate::inject::{Decision, Explanation, Look, Status, Step, Verdict, explain};
 use crate::names;
 
 /// Arguments of `explain`.
@@ -19,13 +19,11 @@ use crate::names;
 pub struct Args {
     #[command(flatten)]
     manifests: Manifests,
-    #[command(flatten)]
-    beside: Beside,
     /// How the explanation is printed
     #[arg(short, long, env = "EXPLAIN_OUTPUT", value_enum, default_value_t)]
     output: Output,
     #[command(flatten)]
-    flags: Flags,
+    beside: Beside,
 }
 
 /// How the explanation is printed.
@@ -66,12 +64,11 @@ struct Report {
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let manifests = args.manifests.read()?;
     let context = args.beside.context(&manifests)?;
-    let defaults = args.flags.defaults(true);
     let mut reports = Vec::new();
     for manifest in manifests.iter().map(|document| &document.value) {
         for workload in workloads(manifest) {
             if let Some(pod) = manifest.pointer(&workload.pointer) {
-                reports.push(report(pod, workload, &context, &defaults));
+                reports.push(report(pod, workload, &context));
             }
         }
     }
@@ -89,8 +86,8 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(if denied { Exit::Failed } else { Exit::Done })
 }
 
-fn report(pod: &Value, workload: Workload, context: &Context, defaults: &Defaults) -> Report {
-    let explanation = match context.input(pod, &workload, defaults) {
+fn report(pod: &Value, workload: Workload, context: &Context) -> Report {
+    let explanation = match context.input(pod, &workload) {
         Ok(input) => explain(&input),
         Err(reason) => Explanation {
             steps: Vec::new(),

@@ -9,20 +9,18 @@ use super::note::{Note, Severity};
 use super::patched::{self, Output, Patched};
 use super::workload::Workload;
 use crate::exit::Exit;
-use crate::inject::{Decision, Defaults, Flags, Verdict, decide, patch};
+use crate::inject::{Decision, Verdict, decide, patch};
 
 /// Arguments of `inject`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     manifests: Manifests,
-    #[command(flatten)]
-    beside: Beside,
     /// How the result is printed; patch is one JSON patch a document, a line each
     #[arg(short, long, env = "INJECT_OUTPUT", value_enum, default_value_t)]
     output: Output,
     #[command(flatten)]
-    flags: Flags,
+    beside: Beside,
 }
 
 /// Runs `inject`: prints the documents with their pods injected.
@@ -32,12 +30,11 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let manifests = args.manifests.read()?;
     let context = args.beside.context(&manifests)?;
-    let defaults = args.flags.defaults(true);
     let documents: Vec<Patched> = manifests
         .into_iter()
         .map(|manifest| {
             Patched::of(manifest, |pod, workload, notes| {
-                let verdict = verdict(pod, workload, &context, &defaults);
+                let verdict = verdict(pod, workload, &context);
                 patch_of(pod, verdict, workload, notes)
             })
         })
@@ -58,8 +55,8 @@ fn patch_of(pod: &Value, verdict: Verdict, workload: &Workload, notes: &mut Vec<
     Patch(Vec::new())
 }
 
-fn verdict(pod: &Value, workload: &Workload, context: &Context, defaults: &Defaults) -> Verdict {
-    match context.input(pod, workload, defaults) {
+fn verdict(pod: &Value, workload: &Workload, context: &Context) -> Verdict {
+    match context.input(pod, workload) {
         Ok(input) => decide(&input),
         Err(reason) => Verdict {
             decision: Decision::Skip(reason),

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::context::Context;
 use super::documents::{self, Document};
+use crate::inject::Flags;
 
 /// The manifests a command works on.
 #[derive(Debug, Args)]
@@ -17,7 +18,7 @@ pub struct Manifests {
     filenames: Vec<PathBuf>,
 }
 
-/// What the manifests don't hold but their pods depend on.
+/// What the manifests don't hold but their pods depend on. Comes last: its heading in the help holds for what follows.
 #[derive(Debug, Args)]
 pub struct Beside {
     /// A file of ServiceAccounts that the manifests don't hold
@@ -26,6 +27,8 @@ pub struct Beside {
     /// A file of Namespaces that the manifests don't hold
     #[arg(long, env = "NAMESPACE_FILE", value_name = "FILE")]
     namespace: Option<PathBuf>,
+    #[command(flatten)]
+    flags: Flags,
 }
 
 impl Manifests {
@@ -49,12 +52,9 @@ impl Beside {
         let beside: Result<Vec<_>, _> =
             files.into_iter().flatten().map(|file| read(file)).collect();
         let documents = beside?.concat();
-        Ok(Context::of(
-            manifests
-                .iter()
-                .chain(&documents)
-                .map(|document| &document.value),
-        ))
+        let documents = manifests.iter().chain(&documents);
+        let values = documents.map(|document| &document.value);
+        Ok(Context::of(values, self.flags.defaults(true)))
     }
 }
 
