@@ -45,7 +45,7 @@ pub fn explain(input: &Input<'_>) -> Explanation {
     });
     let steps = steps.collect();
     let adds = match &verdict.decision {
-        Decision::Inject(plan) => patch::additions(input.pod, plan),
+        Decision::Inject(plan) => patch::added(input.pod, plan),
         Decision::Skip(_) | Decision::Refuse(_) => None,
     };
     Explanation {

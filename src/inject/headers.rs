@@ -1,15 +1,16 @@
 //! The `IDENTITY_HEADER` values that the pod's containers set themselves, handed to the proxy so that it accepts them.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::parts::{self, Variable};
 use super::{Container, Pod};
 use crate::names;
 
 /// What the proxy's environment needs, beyond what it holds already.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Accepted {
+pub struct Accepted<'a> {
     /// Variables that the kubelet fills from a Secret, ConfigMap or field, one for each source.
-    pub sources: Vec<Value>,
+    pub sources: Vec<Variable<'a>>,
     /// The whole list of values, one a line, where it grows; a source stands in it as `$(VARIABLE)`.
     pub values: Option<String>,
 }
@@ -24,10 +25,10 @@ enum Own<'a> {
     Unknowable,
 }
 
-impl Accepted {
+impl<'a> Accepted<'a> {
     /// What is missing in a proxy's environment, empty for a proxy that is yet to be made.
     #[must_use]
-    pub fn missing(pod: Pod<'_>, proxy: Option<Container<'_>>) -> Self {
+    pub fn missing(pod: Pod<'a>, proxy: Option<Container<'a>>) -> Self {
         let held = |name: &str| proxy.and_then(|proxy| proxy.variable(name));
         let list =
             held(names::ACCEPTED_IDENTITY_HEADERS).and_then(|entry| entry.get("value")?.as_str());
@@ -38,7 +39,7 @@ impl Accepted {
             .collect();
         let mut known = Vec::new();
         while let Some(entry) = held(&numbered(known.len())) {
-            known.push(entry.get("valueFrom").cloned().unwrap_or_default());
+            known.push(entry.get("valueFrom").unwrap_or(&Value::Null));
         }
         let (held_lines, held_sources) = (lines.len(), known.len());
         for container in pod.containers().filter(|container| !container.injected()) {
@@ -48,9 +49,9 @@ impl Accepted {
                 Own::Source(source) => {
                     let place = known
                         .iter()
-                        .position(|known| known == source)
+                        .position(|known| *known == source)
                         .unwrap_or_else(|| {
-                            known.push(source.clone());
+                            known.push(source);
                             known.len() - 1
                         });
                     format!("$({})", numbered(place))
@@ -60,10 +61,10 @@ impl Accepted {
                 lines.push(line);
             }
         }
-        let sources = known.iter().enumerate().skip(held_sources);
+        let sources = known.into_iter().enumerate().skip(held_sources);
         Accepted {
             sources: sources
-                .map(|(place, source)| json!({"name": numbered(place), "valueFrom": source}))
+                .map(|(place, source)| parts::same_source(numbered(place), source))
                 .collect(),
             values: (lines.len() > held_lines).then(|| lines.join("\n")),
         }
@@ -102,6 +103,8 @@ fn numbered(place: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -162,8 +165,9 @@ mod tests {
                 "{case}"
             );
             // Once the proxy holds them, nothing is missing.
+            let mut env = json!(missing.sources);
             let list = json!({"name": names::ACCEPTED_IDENTITY_HEADERS, "value": missing.values.unwrap_or_default()});
-            let env: Vec<Value> = missing.sources.into_iter().chain([list]).collect();
+            env.as_array_mut().unwrap().push(list);
             pod["spec"]["initContainers"] = json!([{"name": names::PROXY_CONTAINER, "env": env}]);
             let proxy = Pod(&pod).container(names::PROXY_CONTAINER);
             assert_eq!(

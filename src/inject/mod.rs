@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! Input -sources, settings-> Settings -decide-> Verdict { Decision = Inject(Plan) | Skip(Reason) | Refuse(Refusal), warnings }
-//! (pod, Plan) -patch (from parts, with a status)-> RFC 6902 operations on the raw pod
+//! (pod, Plan) -additions (from parts, with a status)-> RFC 6902 operations on the raw pod; patch: the same, to be applied
 //! Input -explain-> Explanation { the rules that made the verdict, Verdict, additions }
 //! pod with a status -uninject-> RFC 6902 operations that bring back the pod as it came
 //! ```
@@ -41,7 +41,7 @@ pub use decide::{decide, needs_namespace, needs_service_account};
 pub use explain::{Explanation, Step, explain};
 pub use flags::{Flags, NativeSidecar};
 pub use keys::{Place, above_template};
-pub use patch::patch;
+pub use patch::{Addition, additions, patch};
 pub use pod::{Container, List, Pod};
 pub use quantity::{NotAQuantity, Quantity};
 pub use refusal::Refusal;

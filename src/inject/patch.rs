@@ -1,37 +1,63 @@
 //! A plan as explicit RFC 6902 operations on the raw pod: append, or insert where the order asks for it;
 //! create a missing parent once; never remove, never rewrite a list.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use json_patch::jsonptr::{PointerBuf, Token};
 use json_patch::{AddOperation, Patch, PatchOperation};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::headers::Accepted;
+use super::parts::Part;
 use super::status::Status;
 use super::volume::TokenVolume;
 use super::{Capture, Container, List, Plan, Pod, Proxy, parts};
 use crate::names;
 
-/// The operations that give the pod what it lacks; none where it lacks nothing.
+/// An RFC 6902 operation, which is always to add.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "op", rename = "add")]
+pub struct Addition<'a> {
+    path: PointerBuf,
+    value: Part<'a>,
+}
+
+/// What the pod lacks, in the order in which it is added; nothing where it lacks nothing.
 #[must_use]
-pub fn patch(pod: &Value, plan: &Plan) -> Patch {
+pub fn additions<'a>(pod: &'a Value, plan: &'a Plan) -> Vec<Addition<'a>> {
     // A status that can't be read says nothing about what was there before.
     let status = Status::of(Pod(pod)).ok().flatten().unwrap_or_default();
-    Patch(Builder::built(pod, plan, status).operations)
+    Builder::built(pod, plan, status).operations
+}
+
+/// The same as a patch that can be applied.
+#[must_use]
+pub fn patch(pod: &Value, plan: &Plan) -> Patch {
+    let additions = additions(pod, plan).into_iter();
+    Patch(additions.map(PatchOperation::from).collect())
 }
 
 /// What those operations add, by name; nothing where there are none.
 #[must_use]
-pub fn additions(pod: &Value, plan: &Plan) -> Option<Status> {
+pub fn added(pod: &Value, plan: &Plan) -> Option<Status> {
     let built = Builder::built(pod, plan, Status::default());
     (!built.operations.is_empty()).then_some(built.status)
+}
+
+impl From<Addition<'_>> for PatchOperation {
+    fn from(Addition { path, value }: Addition<'_>) -> Self {
+        // Plain values always serialise.
+        let value = serde_json::to_value(value).unwrap_or_default();
+        PatchOperation::Add(AddOperation { path, value })
+    }
 }
 
 struct Builder<'a> {
     pod: Pod<'a>,
     plan: &'a Plan,
-    operations: Vec<PatchOperation>,
+    operations: Vec<Addition<'a>>,
     status: Status,
     /// Parents that operations of this pass create.
     created: BTreeSet<String>,
@@ -79,7 +105,7 @@ impl<'a> Builder<'a> {
                 "volumes",
                 self.pod.spec("volumes"),
                 "volumes",
-                vec![parts::volume(self.plan)],
+                vec![Part::Volume(parts::volume(self.plan))],
             );
         }
         if !self.operations.is_empty() {
@@ -88,7 +114,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn add_to_container(&mut self, container: Container<'_>, volume: &str) {
+    fn add_to_container(&mut self, container: Container<'a>, volume: &'a str) {
         let mut variables = parts::identity_variables(&self.plan.identity);
         if let Some(proxy) = self
             .plan
@@ -99,8 +125,7 @@ impl<'a> Builder<'a> {
         {
             variables.extend(parts::proxy_variables(proxy));
         }
-        let name = |variable: &Value| variable["name"].as_str().unwrap_or_default().to_owned();
-        variables.retain(|variable| container.variable(&name(variable)).is_none());
+        variables.retain(|variable| container.variable(&variable.name).is_none());
         let index = container.index.to_string();
         let path = ["spec", container.list.key(), &index];
         let reads_token = match container.variable(names::AZURE_FEDERATED_TOKEN_FILE) {
@@ -115,8 +140,9 @@ impl<'a> Builder<'a> {
                 .env
                 .entry(container.name().to_owned())
                 .or_default();
-            added.extend(variables.iter().map(name));
+            added.extend(variables.iter().map(|variable| variable.name.to_string()));
             let created = format!("{}/env", container.name());
+            let variables = variables.into_iter().map(Part::Variable).collect();
             self.append(&path, "env", container.raw.get("env"), &created, variables);
         }
         if reads_token && container.mount_at(names::TOKEN_MOUNT).is_none() {
@@ -128,12 +154,12 @@ impl<'a> Builder<'a> {
                 "volumeMounts",
                 container.raw.get("volumeMounts"),
                 &created,
-                vec![parts::mount(volume)],
+                vec![Part::Mount(parts::mount(volume))],
             );
         }
     }
 
-    fn add_proxy(&mut self, proxy: &Proxy, volume: &str) {
+    fn add_proxy(&mut self, proxy: &'a Proxy, volume: &'a str) {
         let list = if self.plan.native_sidecar {
             List::Init
         } else {
@@ -171,20 +197,27 @@ impl<'a> Builder<'a> {
     }
 
     /// Our proxy learns the headers of containers that came after it.
-    fn add_accepted_headers(&mut self, proxy: Container<'_>) {
+    fn add_accepted_headers(&mut self, proxy: Container<'a>) {
         let missing = Accepted::missing(self.pod, Some(proxy));
         let Some(values) = missing.values else { return };
         let index = proxy.index.to_string();
         let path = ["spec", proxy.list.key(), &index, "env"];
         let end: Vec<&str> = path.into_iter().chain(["-"]).collect();
         for source in missing.sources {
-            self.operation(&end, source);
+            self.operation(&end, Part::Variable(source));
         }
         // The kubelet expands references to what stands before and takes the last of a name: the list comes anew, at the end.
-        self.operation(&end, parts::accepted_headers(&values));
+        self.operation(&end, Part::Variable(parts::accepted_headers(values)));
     }
 
-    fn insert_container(&mut self, list: List, place: usize, name: &str, container: Value) {
+    fn insert_container(
+        &mut self,
+        list: List,
+        place: usize,
+        name: &str,
+        container: parts::Container<'a>,
+    ) {
+        let container = Part::Container(Box::new(container));
         let before = self.pod.spec(list.key());
         let exists = before.is_some_and(Value::is_array) || self.created.contains(list.key());
         let added = match list {
@@ -196,7 +229,7 @@ impl<'a> Builder<'a> {
             self.operation(&["spec", list.key(), &place.to_string()], container);
         } else {
             self.create(list.key(), before);
-            self.operation(&["spec", list.key()], json!([container]));
+            self.operation(&["spec", list.key()], Part::List(vec![container]));
         }
     }
 
@@ -211,7 +244,7 @@ impl<'a> Builder<'a> {
         let (Some(first), false) = (first, chosen) else {
             return;
         };
-        self.annotate(names::DEFAULT_CONTAINER, first.name());
+        self.annotate(names::DEFAULT_CONTAINER, first.name().into());
         self.status
             .annotations
             .insert(names::DEFAULT_CONTAINER.to_owned());
@@ -223,7 +256,7 @@ impl<'a> Builder<'a> {
         self.status.stamp(self.plan);
         // Plain strings in plain collections always serialise.
         let status = serde_json::to_string(&self.status).unwrap_or_default();
-        self.annotate(names::STATUS, &status);
+        self.annotate(names::STATUS, status.into());
     }
 
     /// A pod without metadata or spec gets them before anything is put in.
@@ -232,21 +265,21 @@ impl<'a> Builder<'a> {
             let before = self.pod.0.get(root);
             if !before.is_some_and(Value::is_object) {
                 self.create(root, before);
-                self.operations.insert(0, add(&[root], json!({})));
+                self.operations.insert(0, add(&[root], Part::Empty {}));
             }
         }
     }
 
-    fn annotate(&mut self, key: &str, value: &str) {
+    fn annotate(&mut self, key: &str, value: Cow<'a, str>) {
         self.annotations();
-        self.operation(&["metadata", "annotations", key], json!(value));
+        self.operation(&["metadata", "annotations", key], Part::Text(value));
     }
 
     fn annotations(&mut self) {
         let before = self.pod.metadata("annotations");
         if !before.is_some_and(Value::is_object) && !self.created.contains("annotations") {
             self.create("annotations", before);
-            self.operation(&["metadata", "annotations"], json!({}));
+            self.operation(&["metadata", "annotations"], Part::Empty {});
         }
     }
 
@@ -262,7 +295,7 @@ impl<'a> Builder<'a> {
         key: &str,
         list: Option<&Value>,
         created: &str,
-        elements: Vec<Value>,
+        elements: Vec<Part<'a>>,
     ) {
         let path: Vec<&str> = parent.iter().copied().chain([key]).collect();
         if list.is_some_and(Value::is_array) {
@@ -272,18 +305,18 @@ impl<'a> Builder<'a> {
             }
         } else {
             self.create(created, list);
-            self.operation(&path, Value::Array(elements));
+            self.operation(&path, Part::List(elements));
         }
     }
 
-    fn operation(&mut self, path: &[&str], value: Value) {
+    fn operation(&mut self, path: &[&str], value: Part<'a>) {
         self.operations.push(add(path, value));
     }
 }
 
-fn add(path: &[&str], value: Value) -> PatchOperation {
+fn add<'a>(path: &[&str], value: Part<'a>) -> Addition<'a> {
     let path = pointer(path);
-    PatchOperation::Add(AddOperation { path, value })
+    Addition { path, value }
 }
 
 /// The JSON pointer of these keys.

@@ -19,8 +19,8 @@ use super::metrics::Metrics;
 use super::outcome::Outcome;
 use super::review::{Answer, Denial, Request, Review};
 use crate::inject::{
-    Annotations, Decision, Flags, Input, Pod, Verdict, decide, needs_namespace,
-    needs_service_account, patch,
+    Annotations, Decision, Flags, Input, Pod, Verdict, additions, decide, needs_namespace,
+    needs_service_account,
 };
 use crate::names;
 
@@ -275,16 +275,20 @@ fn answer(pod: &Value, verdict: Verdict) -> Answer {
         .collect();
     match verdict.decision {
         Decision::Inject(plan) => {
-            let patch = patch(pod, &plan);
-            let outcome = if patch.0.is_empty() {
-                Outcome::Unchanged
-            } else {
-                Outcome::Injected
-            };
+            let additions = additions(pod, &plan);
+            if additions.is_empty() {
+                let outcome = Outcome::Unchanged;
+                return Answer {
+                    warnings,
+                    outcome,
+                    ..Answer::default()
+                };
+            }
             Answer {
-                patch: Some(patch),
+                // Plain values always serialise.
+                patch: serde_json::to_vec(&additions).ok(),
                 warnings,
-                outcome,
+                outcome: Outcome::Injected,
                 ..Answer::default()
             }
         }

@@ -1,7 +1,6 @@
 //! AdmissionReview, v1 and v1beta1: bytes in, bytes out. The only file that knows the wire format.
 
 use base64::Engine;
-use json_patch::Patch;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -90,8 +89,8 @@ pub enum Unreadable {
 /// An answer to a request.
 #[derive(Debug, Default)]
 pub struct Answer {
-    /// What to change; an empty patch is not sent.
-    pub patch: Option<Patch>,
+    /// What to change: RFC 6902 operations as JSON; none where there is nothing to change.
+    pub patch: Option<Vec<u8>>,
     /// Set where the pod may not be created.
     pub denial: Option<Denial>,
     /// Sentences the client shows.
@@ -134,18 +133,17 @@ impl Review {
     /// Writes the answer in the version of the request.
     ///
     /// # Errors
-    /// When a patch can't be written, which no patch of ours is.
+    /// When it can't be written, which no answer of ours is.
     pub fn answer(&self, answer: &Answer) -> serde_json::Result<Vec<u8>> {
-        let patch = answer.patch.as_ref().filter(|patch| !patch.0.is_empty());
-        let patch = patch.map(serde_json::to_vec).transpose()?;
+        let encode = |patch| base64::engine::general_purpose::STANDARD.encode(patch);
         serde_json::to_vec(&ReviewOut {
             api_version: &self.api_version,
             kind: "AdmissionReview",
             response: Response {
                 uid: &self.request.uid,
                 allowed: answer.denial.is_none(),
-                patch_type: patch.is_some().then_some("JSONPatch"),
-                patch: patch.map(|patch| base64::engine::general_purpose::STANDARD.encode(patch)),
+                patch_type: answer.patch.is_some().then_some("JSONPatch"),
+                patch: answer.patch.as_ref().map(encode),
                 status: answer.denial.as_ref().map(|denial| Status {
                     code: denial.code,
                     message: &denial.message,
