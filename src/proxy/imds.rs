@@ -53,6 +53,19 @@ pub struct TokenRequest {
     pub wanted: Wanted,
     /// Whether it must be new.
     pub bypass_cache: bool,
+    /// How it was asked for.
+    pub protocol: Protocol,
+}
+
+/// The ways to ask for a token, by the header that admits the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// `Metadata: true`.
+    Imds,
+    /// `X-IDENTITY-HEADER`, App Service 2019-08-01.
+    AppService,
+    /// `secret`, App Service 2017-09-01.
+    AppService2017,
 }
 
 /// The parameters of a token request, each as it stands in the query.
@@ -83,35 +96,39 @@ pub fn route(method: &Method, uri: &Uri, headers: &HeaderMap, rules: &Rules) -> 
         Place::Ready => Err(Refusal::Method),
         Place::Elsewhere if headers.contains_key("x-forwarded-for") => Err(Refusal::Forwarded),
         Place::Elsewhere => Ok(Route::Passthrough),
-        Place::Info => admit(method, headers, rules).map(|()| Route::Info),
+        Place::Info => admit(method, headers, rules).map(|_| Route::Info),
         Place::Token => admit(method, headers, rules)
-            .and_then(|()| token_request(uri.query().unwrap_or_default(), rules))
+            .and_then(|protocol| token_request(uri.query().unwrap_or_default(), protocol, rules))
             .map(Route::Token),
     };
     routed.unwrap_or_else(Route::Refuse)
 }
 
 /// The guards against requests that an application was tricked into.
-fn admit(method: &Method, headers: &HeaderMap, rules: &Rules) -> Result<(), Refusal> {
+fn admit(method: &Method, headers: &HeaderMap, rules: &Rules) -> Result<Protocol, Refusal> {
     if method != Method::GET {
         return Err(Refusal::Method);
     }
     if headers.contains_key("x-forwarded-for") {
         return Err(Refusal::Forwarded);
     }
-    // 2019-08-01 and 2017-09-01 of App Service. SDKs send Metadata beside it, which doesn't heal a wrong one.
-    let secret = headers
-        .get("x-identity-header")
-        .or_else(|| headers.get("secret"));
-    if let Some(secret) = secret {
+    // SDKs send Metadata beside the secret, which doesn't heal a wrong one.
+    let secret = [
+        ("x-identity-header", Protocol::AppService),
+        ("secret", Protocol::AppService2017),
+    ];
+    let secret = secret
+        .into_iter()
+        .find_map(|(name, protocol)| Some((headers.get(name)?, protocol)));
+    if let Some((secret, protocol)) = secret {
         return if accepted(secret.as_bytes(), &rules.identity_headers) {
-            Ok(())
+            Ok(protocol)
         } else {
             Err(Refusal::WrongHeader)
         };
     }
     match headers.get("metadata") {
-        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"true") => Ok(()),
+        Some(value) if value.as_bytes().eq_ignore_ascii_case(b"true") => Ok(Protocol::Imds),
         _ => Err(Refusal::NoHeader),
     }
 }
@@ -128,7 +145,7 @@ fn accepted(given: &[u8], values: &[SecretString]) -> bool {
     })
 }
 
-fn token_request(query: &str, rules: &Rules) -> Result<TokenRequest, Refusal> {
+fn token_request(query: &str, protocol: Protocol, rules: &Rules) -> Result<TokenRequest, Refusal> {
     let parameters = parameters(query)?;
     let client_id = match parameters.identity {
         None => rules.client_id.clone().ok_or(Refusal::NoClientId)?,
@@ -156,6 +173,7 @@ fn token_request(query: &str, rules: &Rules) -> Result<TokenRequest, Refusal> {
             resource,
         },
         bypass_cache: parameters.bypass_cache,
+        protocol,
     })
 }
 
@@ -243,7 +261,7 @@ mod tests {
 
     use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
-    use super::{Route, Rules, TokenRequest, route};
+    use super::{Protocol, Route, Rules, TokenRequest, route};
     use crate::azure::token::Wanted;
     use crate::proxy::refusal::Refusal;
 
@@ -292,38 +310,49 @@ mod tests {
                 resource: resource.to_owned(),
             },
             bypass_cache,
+            protocol: Protocol::Imds,
         })
     }
 
     #[test]
     fn headers() {
-        let served = token("default", "r", false);
+        let served = |protocol| {
+            Route::Token(TokenRequest {
+                wanted: Wanted {
+                    tenant_id: Arc::from("tenant"),
+                    client_id: Arc::from("default"),
+                    resource: "r".to_owned(),
+                },
+                bypass_cache: false,
+                protocol,
+            })
+        };
         let table: [(&str, Headers<'_>, Route); 14] = [
-            ("IMDS", METADATA, served),
+            ("IMDS", METADATA, served(Protocol::Imds)),
             (
                 "IMDS, other case",
                 &[("Metadata", "True")],
-                token("default", "r", false),
+                served(Protocol::Imds),
             ),
             (
                 "2019-08-01",
                 &[("X-IDENTITY-HEADER", "pod-uid")],
-                token("default", "r", false),
+                served(Protocol::AppService),
             ),
             (
                 "2019-08-01, the app's own value",
                 &[("x-identity-header", "true")],
-                token("default", "r", false),
+                served(Protocol::AppService),
             ),
             (
                 "2017-09-01",
                 &[("secret", "pod-uid")],
-                token("default", "r", false),
+                served(Protocol::AppService2017),
             ),
             (
                 "both, as Python sends",
                 &[("x-identity-header", "true"), ("metadata", "true")],
-                token("default", "r", false),
+                served(Protocol::AppService),
             ),
             ("none", &[], Route::Refuse(Refusal::NoHeader)),
             (

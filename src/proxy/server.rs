@@ -162,8 +162,10 @@ async fn token(cache: &Cache, asked: TokenRequest) -> Response {
     let TokenRequest {
         wanted,
         bypass_cache,
+        protocol,
     } = asked;
     debug!(
+        ?protocol,
         client_id = &*wanted.client_id,
         resource = wanted.resource,
         bypass_cache,
