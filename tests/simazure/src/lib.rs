@@ -23,6 +23,7 @@ mod server;
 mod tls;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 
 pub use server::{Error, Simulation, start};
 pub use tls::Error as TlsError;
@@ -64,6 +65,8 @@ pub struct Options {
     pub bind: SocketAddr,
     /// Address of the node's IMDS; port 0 takes a free one.
     pub imds_bind: SocketAddr,
+    /// File of the network namespace in which that address is, as `/proc/1/ns/net`; None is the caller's own.
+    pub imds_namespace: Option<PathBuf>,
     /// PEM certificates of the authorities that federated issuers are trusted by, beside the simulation's own.
     pub issuer_cas: Vec<String>,
     /// The clusters that exist.
@@ -78,6 +81,7 @@ impl Default for Options {
         Self {
             bind: loopback,
             imds_bind: loopback,
+            imds_namespace: None,
             issuer_cas: Vec::new(),
             clusters: Vec::new(),
             denied_resources: vec![UNKNOWN_RESOURCE.to_owned()],

@@ -1,9 +1,11 @@
 //! Both listeners, on a thread of their own: the simulation answers even while its test blocks.
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
@@ -13,6 +15,7 @@ use axum::routing::get;
 use axum::{Json, Router, middleware};
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
 
 use crate::arm::resources::Resources;
@@ -30,6 +33,14 @@ pub enum Error {
     Bind {
         /// The address asked for.
         address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The IMDS's network namespace could not be entered.
+    #[error("enter the network namespace {}: {source}", namespace.display())]
+    Namespace {
+        /// Its file.
+        namespace: PathBuf,
         /// What the system said.
         source: io::Error,
     },
@@ -84,7 +95,10 @@ pub fn start(options: Options) -> Result<Simulation, Error> {
     std::fs::write(&ca_file, &ca_pem).map_err(Error::CaFile)?;
 
     let (azure_listener, azure_address) = bind(options.bind)?;
-    let (imds_listener, imds_address) = bind(options.imds_bind)?;
+    let (imds_listener, imds_address) = match &options.imds_namespace {
+        Some(namespace) => bind_in(namespace, options.imds_bind)?,
+        None => bind(options.imds_bind)?,
+    };
     let origin = format!("https://localhost:{}", azure_address.port());
     let authorities = options.issuer_cas.iter().chain([&ca_pem]);
     let azure = Arc::new(Azure::new(
@@ -198,6 +212,25 @@ fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
             Ok((listener, bound))
         })
         .map_err(|source| Error::Bind { address, source })
+}
+
+/// Listens in another network namespace: a socket stays in the one its thread was in, whoever uses it afterwards.
+fn bind_in(namespace: &Path, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Namespace {
+        namespace: namespace.to_owned(),
+        source,
+    };
+    let file = File::open(namespace).map_err(failed)?;
+    // A thread of its own, as it never comes back.
+    let bound = std::thread::spawn(move || {
+        let kind = Some(LinkNameSpaceType::Network);
+        move_into_link_name_space(file.as_fd(), kind).map(|()| bind(address))
+    });
+    let ended = || io::Error::other("the thread that enters it ended");
+    bound
+        .join()
+        .map_err(|_| failed(ended()))?
+        .map_err(|errno| failed(errno.into()))?
 }
 
 /// Serves until the handles say to stop; says once when both listeners accept.
