@@ -4,10 +4,13 @@
 CARGO_DENY := target/tools/bin/cargo-deny
 CARGO_FUZZ := target/tools/bin/cargo-fuzz
 KUBERNETES := 1.36.3
+SDK := target/sdk
+SDKS := $(addprefix $(SDK)/,python/installed python-legacy/installed azure-cli/installed javascript/installed \
+  java/installed go/token go-legacy/token rust/release/token)
 VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUBERNETES) gitMajor=1 gitMinor=36)
 
 .DEFAULT_GOAL := help
-.PHONY: help build check pure deny test demo e2e cluster test-cluster fuzz bench bless clean
+.PHONY: help build check pure deny test demo e2e cluster test-cluster sdk fuzz bench bless clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +46,31 @@ cluster: ## Build etcd, the Kubernetes API server and its controllers from Go mo
 
 test-cluster: cluster ## Test the harness of the control plane itself
 	cd tests/cluster && test -z "$$(gofmt -l .)" && CGO_ENABLED=0 go vet -trimpath ./... && CGO_ENABLED=0 go test -trimpath ./...
+
+sdk: $(SDKS) ## Ask the proxy for tokens by the real SDKs, in a pod's network (needs root, Go, Java, Maven, Node.js, Python, nft)
+	cargo test --workspace --locked --test sdk -- $(ONLY)
+
+$(SDK)/%/installed: tests/sdk/%/requirements.txt
+	rm -rf $(@D) && python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --no-deps --requirement $<
+	touch $@
+
+$(SDK)/javascript/installed: $(wildcard tests/sdk/javascript/*)
+	rm -rf $(@D) && mkdir -p $(@D) && cp $^ $(@D)
+	npm ci --silent --no-audit --no-fund --prefix $(@D)
+	touch $@
+
+$(SDK)/java/installed: tests/sdk/java/pom.xml tests/sdk/java/Token.java
+	rm -rf $(@D)
+	mvn --quiet --batch-mode --file $< dependency:copy-dependencies -DoutputDirectory=$(CURDIR)/$(@D)/lib
+	javac -cp '$(@D)/lib/*' -d $(@D) tests/sdk/java/Token.java
+	touch $@
+
+$(SDK)/go/token $(SDK)/go-legacy/token: $(SDK)/%/token: tests/sdk/%/main.go tests/sdk/%/go.mod tests/sdk/%/go.sum
+	cd tests/sdk/$* && CGO_ENABLED=0 go build -trimpath -o $(CURDIR)/$@ .
+
+$(SDK)/rust/release/token: $(wildcard tests/sdk/rust/Cargo.* tests/sdk/rust/src/*)
+	cargo build --release --locked --manifest-path tests/sdk/rust/Cargo.toml --target-dir $(SDK)/rust
 
 fuzz: $(CARGO_FUZZ) ## Fuzz reviews and annotations for a minute each
 	cd tests && for target in review annotations; do \
