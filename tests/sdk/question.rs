@@ -134,8 +134,10 @@ impl Question<'_> {
     pub fn check_refusal(&self, answer: &Answer, sentence: &str) -> Result<(), String> {
         match &answer.token {
             Ok(_) => return Err("a token".to_owned()),
-            // Some wrap lines or escape quotes; the sentence's words are plain.
-            Err(shown) if !shown.contains(sentence) => return Err(format!("shows {shown}")),
+            // Python prints the reply as a literal of its own, quotes escaped.
+            Err(shown) if !shown.replace('\\', "").contains(sentence) => {
+                return Err(format!("shows {shown:?}"));
+            }
             Err(_) => {}
         }
         if answer.took >= PATIENCE {

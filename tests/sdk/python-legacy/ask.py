@@ -1,4 +1,4 @@
-"""msrestazure, which the SDKs for Python used before azure-identity: msrestazure_ask.py CREDENTIAL RESOURCE [CLIENT_ID]"""
+"""msrestazure, which the SDKs for Python used before azure-identity: ask.py CREDENTIAL RESOURCE [CLIENT_ID]"""
 
 import json
 import sys
