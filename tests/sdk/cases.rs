@@ -1,5 +1,6 @@
 //! What is asked of every client, and the two controls that show that the cases could fail.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use identity_injector::azure::aadsts::fault;
@@ -19,6 +20,8 @@ pub struct Run {
     only: Vec<String>,
     tokens: Table,
     refusals: Table,
+    /// What a token costs each client, by its title: the least time, the most requests.
+    costs: HashMap<String, (Duration, usize)>,
     passed: usize,
     failed: Vec<String>,
     start: Instant,
@@ -38,6 +41,7 @@ impl Run {
             only,
             tokens: Table::default(),
             refusals: Table::default(),
+            costs: HashMap::new(),
             passed: 0,
             failed: Vec::new(),
             start: Instant::now(),
@@ -142,16 +146,19 @@ impl Run {
                 .await,
             );
         }
-        if let Some(slowest) = answers.iter().max_by_key(|answer| answer.took) {
-            let counts: Vec<usize> = answers.iter().map(|answer| answer.requests).collect();
-            let most = counts.iter().max().copied().unwrap_or_default();
-            let cell = format!("{}, {most}", slowest.took.as_millis());
-            self.tokens.put(
-                &title(client, slowest),
-                &column(capture.name(), source),
-                cell,
-            );
-        }
+        let Some(slowest) = answers.iter().max_by_key(|answer| answer.took) else {
+            return;
+        };
+        let title = title(client, slowest);
+        let most = answers.iter().map(|answer| answer.requests).max();
+        let most = most.unwrap_or_default();
+        let cell = format!("{}, {most}", slowest.took.as_millis());
+        self.tokens
+            .put(&title, &column(capture.name(), source), cell);
+        let least = answers.iter().map(|answer| answer.took).min();
+        let (time, requests) = self.costs.entry(title).or_insert((slowest.took, 0));
+        *time = least.unwrap_or_default().min(*time);
+        *requests = most.max(*requests);
     }
 
     async fn refusals(&mut self, client: &Client, source: Source, pod: &Value) {
@@ -171,11 +178,19 @@ impl Run {
                 resource,
                 client_id,
             };
-            let check =
-                |answer: &Answer, _: &World| question.check_refusal(answer, fault.sentence());
+            let costs = self.costs.clone();
+            let check = |answer: &Answer, _: &World| {
+                let cost = costs.get(&title(client, answer)).copied();
+                question.check_refusal(answer, fault.sentence(), cost.unwrap_or_default())
+            };
             let answer = self.ask(&question, fault.name(), pod, check).await;
             if let Some(answer) = answer {
-                let cell = answer.took.as_millis().to_string();
+                let silent = if client.shows_refusals(source) {
+                    ""
+                } else {
+                    " (silent)"
+                };
+                let cell = format!("{}{silent}", answer.took.as_millis());
                 self.refusals
                     .put(&title(client, &answer), &column(fault.name(), source), cell);
             }

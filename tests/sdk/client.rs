@@ -217,6 +217,11 @@ impl Client {
         self.call != DEFAULT
     }
 
+    /// Whether what the application sees of a refusal has the proxy's words in it.
+    pub fn shows_refusals(&self, _source: Source) -> bool {
+        true
+    }
+
     /// The program, ready to be told resource and client id.
     pub fn command(&self) -> Command {
         let installed = |path: &str| Path::new(INSTALLED).join(path);

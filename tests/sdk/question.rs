@@ -12,7 +12,7 @@ use crate::world::{Capture, World};
 
 /// What a client asks for when nothing else is said.
 pub const RESOURCE: &str = "https://vault.azure.net";
-/// How long a client may take to say what it was refused for good.
+/// How much longer than for a token a client may take to say that it was refused for good.
 pub const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A client's question.
@@ -130,18 +130,25 @@ impl Question<'_> {
         self.check_leaks(answer)
     }
 
-    /// What is wrong with the refusal of a request that never gets a token. `sentence` is ours.
-    pub fn check_refusal(&self, answer: &Answer, sentence: &str) -> Result<(), String> {
-        match &answer.token {
-            Ok(_) => return Err("a token".to_owned()),
-            // Python prints the reply as a literal of its own, quotes escaped.
-            Err(shown) if !shown.replace('\\', "").contains(sentence) => {
-                return Err(format!("shows {shown:?}"));
-            }
-            Err(_) => {}
+    /// What is wrong with the refusal of a request that never gets a token. `sentence` is ours; the cost is that of a
+    /// token: a client's own start is no fault of the refusal, and a second try of it would be.
+    pub fn check_refusal(
+        &self,
+        answer: &Answer,
+        sentence: &str,
+        (time, requests): (Duration, usize),
+    ) -> Result<(), String> {
+        let Err(shown) = &answer.token else {
+            return Err("a token".to_owned());
+        };
+        // Python prints the reply as a literal of its own, quotes escaped.
+        let visible = shown.replace('\\', "").contains(sentence);
+        if visible != self.client.shows_refusals(self.source) {
+            return Err(format!("shows {shown:?}"));
         }
-        if answer.took >= PATIENCE {
-            return Err(format!("took {:?}", answer.took));
+        if answer.took >= time + PATIENCE || answer.requests > requests {
+            let Answer { took, requests, .. } = answer;
+            return Err(format!("took {took:?} and {requests} requests"));
         }
         self.check_leaks(answer)
     }

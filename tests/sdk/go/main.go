@@ -40,7 +40,9 @@ func token(name, resource string, client []string) (string, error) {
 
 func credential(name string, client []string) (azcore.TokenCredential, error) {
 	if name == "DefaultAzureCredential" {
-		return azidentity.NewDefaultAzureCredential(nil)
+		// As in every cloud that the public one's discovery does not list: the authority host is trusted as it is.
+		options := azidentity.DefaultAzureCredentialOptions{DisableInstanceDiscovery: true}
+		return azidentity.NewDefaultAzureCredential(&options)
 	}
 	var options azidentity.ManagedIdentityCredentialOptions
 	if len(client) > 0 {

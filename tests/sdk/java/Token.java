@@ -4,6 +4,8 @@ import com.azure.identity.DefaultAzureCredentialBuilder;
 import com.azure.identity.ManagedIdentityCredentialBuilder;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.PrintWriter;
+import java.io.StringWriter;
 import java.util.Properties;
 
 /** azure-identity: Token CREDENTIAL RESOURCE [CLIENT_ID] */
@@ -16,7 +18,10 @@ public class Token {
             TokenRequestContext request = new TokenRequestContext().addScopes(arguments[1] + "/.default");
             answer.put("token", credential(arguments[0], client).getTokenSync(request).getToken());
         } catch (RuntimeException error) {
-            answer.put("error", error.toString());
+            // As an uncaught exception is seen, causes and all.
+            StringWriter seen = new StringWriter();
+            error.printStackTrace(new PrintWriter(seen));
+            answer.put("error", seen.toString());
         }
         System.out.println(answer.put("milliseconds", (System.nanoTime() - start) / 1_000_000));
         // The HTTP client's threads would keep the process for a while.
@@ -25,8 +30,8 @@ public class Token {
 
     private static TokenCredential credential(String name, String client) {
         if (name.equals("DefaultAzureCredential")) {
-            DefaultAzureCredentialBuilder builder = new DefaultAzureCredentialBuilder();
-            return (client == null ? builder : builder.managedIdentityClientId(client)).build();
+            // As in every cloud that the public one's discovery does not list: the authority host is trusted as it is.
+            return new DefaultAzureCredentialBuilder().disableInstanceDiscovery().build();
         }
         ManagedIdentityCredentialBuilder builder = new ManagedIdentityCredentialBuilder();
         return (client == null ? builder : builder.clientId(client)).build();

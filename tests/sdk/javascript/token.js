@@ -13,7 +13,7 @@ async function main([name, resource, clientId]) {
   try {
     const credential =
       name === "DefaultAzureCredential"
-        ? new DefaultAzureCredential(clientId ? { managedIdentityClientId: clientId } : {})
+        ? new DefaultAzureCredential()
         : new ManagedIdentityCredential(clientId ? { clientId } : {});
     outcome = { token: (await credential.getToken(`${resource}/.default`)).token };
   } catch (error) {

@@ -11,7 +11,7 @@ name, resource, *client = sys.argv[1:]
 start = time.monotonic()
 try:
     if name == "DefaultAzureCredential":
-        credential = DefaultAzureCredential(**({"managed_identity_client_id": client[0]} if client else {}))
+        credential = DefaultAzureCredential()
     else:
         credential = ManagedIdentityCredential(**({"client_id": client[0]} if client else {}))
     outcome = {"token": credential.get_token(f"{resource}/.default").token}
