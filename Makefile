@@ -6,7 +6,7 @@ CARGO_FUZZ := target/tools/bin/cargo-fuzz
 KUBERNETES := 1.36.3
 SDK := target/sdk
 SDKS := $(addprefix $(SDK)/,python/installed python-legacy/installed azure-cli/installed javascript/installed \
-  java/installed go/token go-legacy/token rust/release/token)
+  java/installed go/token go-legacy/token rust/debug/token)
 VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUBERNETES) gitMajor=1 gitMinor=36)
 
 .DEFAULT_GOAL := help
@@ -69,8 +69,8 @@ $(SDK)/java/installed: tests/sdk/java/pom.xml tests/sdk/java/Token.java
 $(SDK)/go/token $(SDK)/go-legacy/token: $(SDK)/%/token: tests/sdk/%/main.go tests/sdk/%/go.mod tests/sdk/%/go.sum
 	cd tests/sdk/$* && CGO_ENABLED=0 go build -trimpath -o $(CURDIR)/$@ .
 
-$(SDK)/rust/release/token: $(wildcard tests/sdk/rust/Cargo.* tests/sdk/rust/src/*)
-	cargo build --release --locked --manifest-path tests/sdk/rust/Cargo.toml --target-dir $(SDK)/rust
+$(SDK)/rust/debug/token: $(wildcard tests/sdk/rust/Cargo.* tests/sdk/rust/src/*)
+	cargo build --locked --manifest-path tests/sdk/rust/Cargo.toml --target-dir $(SDK)/rust
 
 fuzz: $(CARGO_FUZZ) ## Fuzz reviews and annotations for a minute each
 	cd tests && for target in review annotations; do \

@@ -79,7 +79,7 @@ impl Run {
     /// Prints what came of it; true if a case failed.
     pub fn report(self) -> bool {
         println!(
-            "\nmilliseconds to a token, requests to the proxy:\n\n{}",
+            "\nwhose tokens, milliseconds to the slower one, requests to the proxy for each:\n\n{}",
             self.tokens
         );
         println!(
@@ -152,7 +152,12 @@ impl Run {
         let title = title(client, slowest);
         let most = answers.iter().map(|answer| answer.requests).max();
         let most = most.unwrap_or_default();
-        let cell = format!("{}, {most}", slowest.took.as_millis());
+        let identities = &self.world.identities;
+        let appids = answers
+            .iter()
+            .map(|answer| identities.name(&answer.appid()));
+        let appids = appids.collect::<Vec<_>>().join(", ");
+        let cell = format!("{appids}; {} ms; {most}", slowest.took.as_millis());
         self.tokens
             .put(&title, &column(capture.name(), source), cell);
         let least = answers.iter().map(|answer| answer.took).min();
@@ -185,12 +190,12 @@ impl Run {
             };
             let answer = self.ask(&question, fault.name(), pod, check).await;
             if let Some(answer) = answer {
-                let silent = if client.shows_refusals(source) {
+                let silent = if client.shows_refusals() {
                     ""
                 } else {
-                    " (silent)"
+                    ", no text"
                 };
-                let cell = format!("{}{silent}", answer.took.as_millis());
+                let cell = format!("{} ms{silent}", answer.took.as_millis());
                 self.refusals
                     .put(&title(client, &answer), &column(fault.name(), source), cell);
             }
@@ -210,21 +215,18 @@ impl Run {
             Ok(answer) => check(answer, &self.world),
             Err(told) => Err(told.clone()),
         };
-        let answer = answer.ok().filter(|_| outcome.is_ok());
         let Question {
             client,
             capture,
             source,
             ..
         } = question;
-        let took = answer.as_ref().map_or(Duration::ZERO, |answer| answer.took);
-        let name = format!(
-            "{} {}, {}, {}, {what} ({took:?})",
-            client.package,
-            client.call,
-            capture.name(),
-            source.name(),
+        let told = answer.as_ref().map_or_else(
+            |_| client.package.to_owned(),
+            |answer| format!("{}, {:?}", title(client, answer), answer.took),
         );
+        let name = format!("{}, {}, {what}: {told}", capture.name(), source.name());
+        let answer = answer.ok().filter(|_| outcome.is_ok());
         self.note(&name, outcome);
         answer
     }

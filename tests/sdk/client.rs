@@ -134,7 +134,7 @@ pub const CLIENTS: &[Client] = &[
         "azure_identity (Rust)",
         MANAGED,
         Knows::AppService,
-        Program::Built("rust/release/token"),
+        Program::Built("rust/debug/token"),
     ),
 ];
 
@@ -217,9 +217,10 @@ impl Client {
         self.call != DEFAULT
     }
 
-    /// Whether what the application sees of a refusal has the proxy's words in it.
-    pub fn shows_refusals(&self, _source: Source) -> bool {
-        true
+    /// Whether what the application sees of a refusal has the proxy's words in it. msrestazure raises an HTTPError
+    /// without a text, whatever it was answered.
+    pub fn shows_refusals(&self) -> bool {
+        self.package != "msrestazure"
     }
 
     /// The program, ready to be told resource and client id.

@@ -19,9 +19,8 @@ mod world;
 use cases::Run;
 use world::World;
 
-const TOOLS: [&str; 11] = [
-    "curl", "go", "ip", "java", "keytool", "nft", "node", "nsenter", "setpriv", "timeout",
-    "unshare",
+const TOOLS: [&str; 10] = [
+    "curl", "ip", "java", "keytool", "nft", "node", "nsenter", "setpriv", "timeout", "unshare",
 ];
 
 fn main() {

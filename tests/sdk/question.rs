@@ -41,6 +41,14 @@ pub struct Answer {
     leaks: Vec<String>,
 }
 
+impl Answer {
+    /// The token's `appid`; empty without a token.
+    pub fn appid(&self) -> String {
+        let claims = self.token.as_deref().map(claims).unwrap_or_default();
+        claims["appid"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
 impl Question<'_> {
     /// Asks, with a proxy that has no token yet.
     pub async fn ask(&self, world: &World, pod: &Value) -> Result<Answer, String> {
@@ -115,8 +123,8 @@ impl Question<'_> {
         let token = answer.token.as_ref().map_err(Clone::clone)?;
         let claims = claims(token);
         let expected = self.client_id.unwrap_or(&world.identities.own);
-        if claims["appid"] != expected {
-            return Err(format!("appid {}, expected {expected}", claims["appid"]));
+        if answer.appid() != *expected {
+            return Err(format!("appid {}, expected {expected}", answer.appid()));
         }
         if claims["aud"] != self.resource {
             return Err(format!("aud {}, expected {}", claims["aud"], self.resource));
@@ -143,7 +151,7 @@ impl Question<'_> {
         };
         // Python prints the reply as a literal of its own, quotes escaped.
         let visible = shown.replace('\\', "").contains(sentence);
-        if visible != self.client.shows_refusals(self.source) {
+        if visible != self.client.shows_refusals() {
             return Err(format!("shows {shown:?}"));
         }
         if answer.took >= time + PATIENCE || answer.requests > requests {

@@ -51,6 +51,18 @@ impl Capture {
     }
 }
 
+impl Identities {
+    /// What stands for a client id in the table.
+    pub fn name(&self, client_id: &str) -> &'static str {
+        match client_id {
+            id if id == self.own => "own",
+            id if id == self.other => "named",
+            id if id == self.foreign => "foreign",
+            _ => "unknown",
+        }
+    }
+}
+
 impl World {
     pub async fn start() -> Self {
         let network = Network::make();
