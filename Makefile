@@ -48,7 +48,7 @@ test-cluster: cluster ## Test the harness of the control plane itself
 	cd tests/cluster && test -z "$$(gofmt -l .)" && CGO_ENABLED=0 go vet -trimpath ./... && CGO_ENABLED=0 go test -trimpath ./...
 
 sdk: $(SDKS) ## Ask the proxy for tokens by the real SDKs, in a pod's network (needs root, Go, Java, Maven, Node.js, Python, nft)
-	cargo test --workspace --locked --test sdk -- $(ONLY)
+	cargo test --workspace --locked --test sdks -- $(ONLY)
 
 $(SDK)/%/installed: tests/sdk/%/requirements.txt
 	rm -rf $(@D) && python3 -m venv $(@D)

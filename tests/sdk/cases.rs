@@ -8,7 +8,7 @@ use serde_json::Value;
 use simazure::{NODE_CLIENT_ID, NODE_NAME, UNKNOWN_RESOURCE};
 
 use crate::client::{CLIENTS, Client, Source};
-use crate::question::{Answer, Question, RESOURCE};
+use crate::question::{Answer, Question, RESOURCE, leaks};
 use crate::support::claims;
 use crate::table::Table;
 use crate::world::{Capture, World};
@@ -103,19 +103,25 @@ impl Run {
             let request = client.get(url).header("metadata", "true");
             request.send().await.unwrap().json().await.unwrap()
         };
+        self.world.azure.clear_journal();
         let query = format!("api-version=2018-02-01&resource={RESOURCE}");
         let reply = get(&format!("identity/oauth2/token?{query}")).await;
         let appid = claims(reply["access_token"].as_str().unwrap())["appid"].clone();
-        let expected = match capture {
-            Capture::Env => NODE_CLIENT_ID,
-            Capture::Redirect => &self.world.identities.own,
+        let (expected, leaked) = match capture {
+            Capture::Env => (NODE_CLIENT_ID, true),
+            Capture::Redirect => (self.world.identities.own.as_str(), false),
         };
+        let seen = leaks(&self.world);
         let name = get("instance?api-version=2021-02-01").await["compute"]["name"].clone();
         drop(proxy);
-        let outcome = match (appid == expected, name == NODE_NAME) {
-            (true, true) => Ok(()),
-            (false, _) => Err(format!("a token of {appid}")),
-            (_, false) => Err(format!("instance named {name}")),
+        let outcome = if appid != expected {
+            Err(format!("a token of {appid}"))
+        } else if seen.is_empty() == leaked {
+            Err(format!("the node's IMDS saw {seen:?}"))
+        } else if name != NODE_NAME {
+            Err(format!("instance named {name}"))
+        } else {
+            Ok(())
         };
         let what = match capture {
             Capture::Env => "169.254.169.254 is the node",

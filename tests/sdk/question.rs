@@ -202,7 +202,8 @@ fn sources(log: &str, world: &World) -> Vec<Source> {
     sources
 }
 
-fn leaks(world: &World) -> Vec<String> {
+/// The identity requests that the node's IMDS got.
+pub fn leaks(world: &World) -> Vec<String> {
     world
         .azure
         .journal()
