@@ -17,8 +17,6 @@ use crate::proxy::refusal::Refusal;
 const TRANSIENT_WAIT: u64 = 1;
 /// The same when Entra throttles.
 const THROTTLED_WAIT: u64 = 5;
-/// A word that, in a 403, tells SDKs that there is no IMDS. Ours never have it; Entra's may.
-const NO_IMDS: &str = "unreachable";
 
 /// Every value is text; `expires_on` stands behind `expires_in`, as some parsers let the last of the two win.
 #[derive(Serialize)]
@@ -95,20 +93,13 @@ pub fn refused(refusal: &Refusal) -> Response {
     response
 }
 
-/// No token. What stays is a 403, which no SDK repeats: of a 400, some show their own guess at the cause and not the
-/// reply. What passes is a 503 or 429 with Retry-After, which all repeat.
+/// No token. What stays is a 400, which no SDK repeats; what passes is a 503 or 429 with Retry-After, which all do.
 #[must_use]
 pub fn no_token(refusal: &NoToken) -> Response {
     let NoToken { error, wait: asked } = refusal;
-    let text = error.to_string();
-    let refused = if text.to_ascii_lowercase().contains(NO_IMDS) {
-        StatusCode::BAD_REQUEST
-    } else {
-        StatusCode::FORBIDDEN
-    };
     let (status, name, wait) = match error.class() {
-        Class::Permanent | Class::Settling => (refused, "invalid_request", None),
-        Class::Resource => (refused, "invalid_resource", None),
+        Class::Permanent | Class::Settling => (StatusCode::BAD_REQUEST, "invalid_request", None),
+        Class::Resource => (StatusCode::BAD_REQUEST, "invalid_resource", None),
         Class::Transient => (
             StatusCode::SERVICE_UNAVAILABLE,
             "temporarily_unavailable",
@@ -120,7 +111,7 @@ pub fn no_token(refusal: &NoToken) -> Response {
             Some(THROTTLED_WAIT),
         ),
     };
-    let mut response = problem(status, name, &text, error.correlation_id());
+    let mut response = problem(status, name, &error.to_string(), error.correlation_id());
     if let Some(wait) = wait {
         // Rounded up, as a caller who comes a moment early is sent away again.
         let asked = asked.map(|asked| asked.as_secs() + u64::from(asked.subsec_nanos() > 0));
@@ -230,7 +221,7 @@ mod tests {
             retry_after,
         };
         let table = [
-            (failure(403, Some(9)), 403, "invalid_request", None),
+            (failure(403, Some(9)), 400, "invalid_request", None),
             (
                 failure(502, None),
                 503,

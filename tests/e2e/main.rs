@@ -84,7 +84,7 @@ const CASES: [Case; 16] = [
         |world| world.token_is_the_identitys().boxed_local(),
     ),
     (
-        "one letter of the subject changed is AADSTS700213, a 403",
+        "one letter of the subject changed is AADSTS700213, a 400",
         |world| world.wrong_subject_is_named().boxed_local(),
     ),
 ];

@@ -59,7 +59,7 @@ impl World {
         .await;
         let (mut proxy, port, _) = self.proxy().await;
         let (status, reply) = ask(port, "2018-02-01", ("Metadata", "true")).await;
-        assert_eq!(status, 403, "{reply}");
+        assert_eq!(status, 400, "{reply}");
         let sentence = reply["error_description"].as_str().unwrap();
         assert!(sentence.contains("AADSTS700213"), "{sentence}");
         assert!(

@@ -99,7 +99,7 @@ async fn serves_by_environment_and_keeps_its_secrets() {
             .status,
         401
     );
-    assert_eq!(get("resource=a%0aforged", METADATA).await.status, 403);
+    assert_eq!(get("resource=a%0aforged", METADATA).await.status, 400);
     let forged = get("resource=r&client_id=a%0aforged", METADATA).await;
     assert_eq!(forged.status, 400);
 

@@ -183,7 +183,7 @@ async fn a_refusal_is_repeated_for_a_moment() {
     let entra = Peer::start([Answer::denied(400, 700_212)]).await;
     let proxy = Running::start(&entra, |_| ()).await;
     for _ in 0..5 {
-        assert_eq!(proxy.token("r").await.status, 403);
+        assert_eq!(proxy.token("r").await.status, 400);
     }
     assert_eq!(entra.count(), 1);
 }
