@@ -196,7 +196,7 @@ impl Run {
             };
             let answer = self.ask(&question, fault.name(), pod, check).await;
             if let Some(answer) = answer {
-                let silent = if client.shows_refusals() {
+                let silent = if client.shows_refusals(source) {
                     ""
                 } else {
                     ", no text"

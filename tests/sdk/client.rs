@@ -217,10 +217,14 @@ impl Client {
         self.call != DEFAULT
     }
 
-    /// Whether what the application sees of a refusal has the proxy's words in it. msrestazure raises an HTTPError
-    /// without a text, whatever it was answered.
-    pub fn shows_refusals(&self) -> bool {
-        self.package != "msrestazure"
+    /// Whether what the application sees of a refusal has the proxy's words in it. Of a 400, msrestazure raises an
+    /// HTTPError without a text, Rust's guesses at the cause, and Java's chain takes IMDS to be away.
+    pub fn shows_refusals(&self, source: Source) -> bool {
+        match (self.package, self.call, source) {
+            ("msrestazure" | "azure_identity (Rust)", ..) => false,
+            ("azure-identity (Java)", call, Source::Imds) => call != DEFAULT,
+            _ => true,
+        }
     }
 
     /// The program, ready to be told resource and client id.

@@ -151,7 +151,7 @@ impl Question<'_> {
         };
         // Python prints the reply as a literal of its own, quotes escaped.
         let visible = shown.replace('\\', "").contains(sentence);
-        if visible != self.client.shows_refusals() {
+        if visible != self.client.shows_refusals(self.source) {
             return Err(format!("shows {shown:?}"));
         }
         if answer.took >= time + PATIENCE || answer.requests > requests {
