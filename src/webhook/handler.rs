@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{self, DefaultBodyLimit, FromRequest, Query, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde::Deserialize;
@@ -123,12 +122,8 @@ async fn respond(
 ) -> Response {
     let start = Instant::now();
     let deadline = start + timeout.budget();
-    let headers = request.headers().clone();
-    let body = tokio::time::timeout_at(deadline.into(), Bytes::from_request(request, &())).await;
-    let review = match body
-        .map_err(|_| too_slow())
-        .and_then(|body| read(&headers, body))
-    {
+    let read = tokio::time::timeout_at(deadline.into(), read(request)).await;
+    let review = match read.unwrap_or_else(|_| Err(too_slow())) {
         Ok(review) => review,
         Err(refused) => {
             webhook.metrics.admitted(Outcome::Unreadable, false);
@@ -154,11 +149,9 @@ fn too_slow() -> (StatusCode, String) {
     (StatusCode::REQUEST_TIMEOUT, sentence.to_owned())
 }
 
-fn read(
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Review, (StatusCode, String)> {
-    let content_type = headers
+async fn read(request: extract::Request) -> Result<Review, (StatusCode, String)> {
+    let content_type = request
+        .headers()
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
@@ -166,6 +159,7 @@ fn read(
         let sentence = format!("content type {content_type:?}: application/json is expected");
         return Err((StatusCode::BAD_REQUEST, sentence));
     }
+    let body = Bytes::from_request(request, &()).await;
     let body = body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
             let sentence = format!(
