@@ -12,7 +12,11 @@ mod lifetime;
 #[cfg(test)]
 mod passthrough;
 #[cfg(test)]
+mod paths;
+#[cfg(test)]
 mod peers;
+#[cfg(test)]
+mod reading;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
