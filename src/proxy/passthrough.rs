@@ -19,8 +19,9 @@ use crate::reason::reason;
 /// Marks what the proxy forwards, so that it knows its own request should the redirect bring it back.
 const MARK: HeaderName = HeaderName::from_static("x-identity-injector-forwarded");
 
-/// Headers of one connection, and those that are meant for the proxy alone.
-const KEPT_BACK: [HeaderName; 12] = [
+/// Headers of one connection, those that are meant for the proxy alone, and those that some servers take for the path or
+/// method of the request line, which is all that was looked at.
+const KEPT_BACK: [HeaderName; 17] = [
     CONNECTION,
     HOST,
     PROXY_AUTHENTICATE,
@@ -33,6 +34,11 @@ const KEPT_BACK: [HeaderName; 12] = [
     HeaderName::from_static("proxy-connection"),
     HeaderName::from_static("secret"),
     HeaderName::from_static("x-identity-header"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-method-override"),
 ];
 
 /// The node's IMDS.

@@ -20,4 +20,6 @@ mod reading;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
+mod smuggling;
+#[cfg(test)]
 mod tokens;
