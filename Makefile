@@ -72,8 +72,8 @@ $(SDK)/go/token $(SDK)/go-legacy/token: $(SDK)/%/token: tests/sdk/%/main.go test
 $(SDK)/rust/debug/token: $(wildcard tests/sdk/rust/Cargo.* tests/sdk/rust/src/*)
 	cargo build --locked --manifest-path tests/sdk/rust/Cargo.toml --target-dir $(SDK)/rust
 
-fuzz: $(CARGO_FUZZ) ## Fuzz reviews and annotations for a minute each
-	cd tests && for target in review annotations; do \
+fuzz: $(CARGO_FUZZ) ## Fuzz reviews, annotations and request paths for a minute each
+	cd tests && for target in review annotations path; do \
 	  RUSTC_BOOTSTRAP=1 $(CURDIR)/$(CARGO_FUZZ) run --fuzz-dir fuzz $$target -- -max_total_time=60 -max_len=16384 || exit 1; done
 
 $(CARGO_FUZZ):
