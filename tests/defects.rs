@@ -1,5 +1,5 @@
 //! The defects of azure-workload-identity 1.6.0, by their number in the catalogue: each is a test that it is not ours.
-//! Those of the server (D17 its memory, D25 its metrics, D26 its codes) are in tests/webhook.rs and `make bench`.
+//! Those of the server (D17 its memory, D25 its metrics, D26 its codes) are in tests/webhook and `make bench`.
 
 #![allow(
     clippy::unwrap_used,

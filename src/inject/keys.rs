@@ -1,5 +1,6 @@
 //! Keys that do nothing where they stand: misspelt, or on the wrong object. The top cause of "my pod was not injected".
 
+use std::cmp::Reverse;
 use std::fmt;
 
 use serde_json::Value;
@@ -147,7 +148,7 @@ fn warning(place: Place, key: &str) -> Option<Warning> {
     let meant = names::ANNOTATIONS
         .iter()
         .chain([&names::USE])
-        .min_by_key(distance)?;
+        .min_by_key(|known| (distance(known), Reverse(alike(key, known))))?;
     // A third of a short name is another word.
     let name = meant.rsplit('/').next().unwrap_or_default();
     (distance(&meant) <= NEAR.min(name.len() / 3)).then(|| Warning::Misspelt {
@@ -155,6 +156,12 @@ fn warning(place: Place, key: &str) -> Option<Warning> {
         place,
         meant,
     })
+}
+
+/// How many letters two keys begin with alike.
+fn alike(one: &str, other: &str) -> usize {
+    let pairs = one.chars().zip(other.chars());
+    pairs.take_while(|(one, other)| one == other).count()
 }
 
 #[cfg(test)]
@@ -231,6 +238,30 @@ mod tests {
                 expected,
                 "{place} {key}"
             );
+        }
+    }
+
+    #[test]
+    fn of_known_keys_equally_near_the_one_that_begins_alike_is_meant() {
+        let table = [
+            (
+                "identity-injector.io/proxy-mem-limit",
+                names::PROXY_MEMORY_LIMIT,
+            ),
+            (
+                "identity-injector.io/proxy-mem-request",
+                names::PROXY_MEMORY_REQUEST,
+            ),
+            (
+                "identity-injector.io/proxy-cpus-limit",
+                names::PROXY_CPU_LIMIT,
+            ),
+        ];
+        for (key, expected) in table {
+            let Some(Warning::Misspelt { meant, .. }) = warning(Place::PodAnnotation, key) else {
+                panic!("{key} is not warned of");
+            };
+            assert_eq!(meant, expected, "{key}");
         }
     }
 

@@ -82,10 +82,10 @@ impl<'a> Pod<'a> {
     #[must_use]
     pub fn service_account_name(self) -> &'a str {
         // The API server fills the one from the other, its old name, before it asks anyone.
-        let name = ["serviceAccountName", "serviceAccount"]
+        let mut names = ["serviceAccountName", "serviceAccount"]
             .into_iter()
-            .find_map(|key| self.spec(key)?.as_str());
-        name.filter(|name| !name.is_empty()).unwrap_or("default")
+            .filter_map(|key| self.spec(key)?.as_str());
+        names.find(|name| !name.is_empty()).unwrap_or("default")
     }
 
     /// Whether the pod shares the node's network.
@@ -228,4 +228,36 @@ pub fn elements(list: Option<&Value>) -> std::slice::Iter<'_, Value> {
         .map(Vec::as_slice)
         .unwrap_or_default()
         .iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn service_account_names() {
+        let table = [
+            (json!({}), "default"),
+            (json!({"serviceAccountName": "new"}), "new"),
+            (json!({"serviceAccount": "old"}), "old"),
+            (
+                json!({"serviceAccountName": "new", "serviceAccount": "old"}),
+                "new",
+            ),
+            (
+                json!({"serviceAccountName": "", "serviceAccount": "old"}),
+                "old",
+            ),
+            (
+                json!({"serviceAccountName": "", "serviceAccount": ""}),
+                "default",
+            ),
+        ];
+        for (spec, expected) in table {
+            let pod = json!({"spec": spec});
+            assert_eq!(Pod(&pod).service_account_name(), expected, "{pod}");
+        }
+    }
 }

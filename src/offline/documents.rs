@@ -117,7 +117,20 @@ fn cut(mut line: usize, text: &str) -> Vec<(usize, String)> {
 /// # Errors
 /// When it can't be written.
 pub fn yaml(document: &Value) -> Result<String, Error> {
-    serde_saphyr::to_string(document).map_err(|error| Error::Print(error.to_string()))
+    // kubectl takes a tab that begins a block's first line for indentation, and refuses the file.
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: !has_text_with_tab(document) };
+    serde_saphyr::to_string_with_options(document, options)
+        .map_err(|error| Error::Print(error.to_string()))
+}
+
+/// Whether the first line of a text that is not empty begins with a tab.
+fn has_text_with_tab(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.trim_start_matches('\n').starts_with('\t'),
+        Value::Array(list) => list.iter().any(has_text_with_tab),
+        Value::Object(object) => object.values().any(has_text_with_tab),
+        _ => false,
+    }
 }
 
 /// Documents as indented JSON: one as itself, several as a List.
@@ -216,5 +229,19 @@ mod tests {
         }
         let many = "a: 1\n---\n".repeat(3000);
         assert_eq!(parse("many.yaml", &many).unwrap().len(), 3000);
+    }
+
+    /// kubectl takes a tab at the begin of a block's first line for indentation.
+    #[test]
+    fn a_text_that_begins_with_a_tab_is_quoted() {
+        let table = [
+            ("\ta\nb\n", r#"- "\ta\nb\n""#),
+            ("\n\ta\n", r#"- "\n\ta\n""#),
+            ("a\n\tb\n", "- |\n"),
+        ];
+        for (text, expected) in table {
+            let printed = yaml(&serde_json::json!([{"args": [text]}])).unwrap();
+            assert!(printed.contains(expected), "{text:?}: {printed}");
+        }
     }
 }

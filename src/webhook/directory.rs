@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use super::metrics::Lookups;
 use super::ready::Pending;
 use crate::inject::Annotations;
+use crate::reason::reason;
 
 /// Live GETs at one time; more wait, within their deadline.
 const LIVE_LOOKUPS: usize = 16;
@@ -44,7 +45,7 @@ pub enum LookupError {
         within: Duration,
     },
     /// The API server refused.
-    #[error("{object} is not cached and the API server does not give it: {source}")]
+    #[error("{object} is not cached and the API server does not give it: {}", reason(.source))]
     Refused {
         /// The object.
         object: String,
@@ -217,7 +218,13 @@ async fn follow<K>(
             }
             Err(error) if !failing => {
                 failing = true;
-                tracing::warn!(kind, %error, ready = pending.is_none(), "watch failed; what is cached goes on");
+                let reason = reason(&error);
+                tracing::warn!(
+                    kind,
+                    reason,
+                    ready = pending.is_none(),
+                    "watch failed; what is cached goes on"
+                );
             }
             Err(_) => {}
         }
@@ -288,5 +295,26 @@ mod tests {
             let counted = counted.map(|counter| counter.get());
             assert_eq!(counted, expected, "{name} {status:?}: {found:?}");
         }
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("client error (Connect)")]
+    struct NotConnected(#[source] std::io::Error);
+
+    #[tokio::test]
+    async fn a_refused_look_up_says_its_cause() {
+        let refuse = |_: Request<Body>| async {
+            let cause = std::io::Error::other("Connection refused");
+            Err::<Response<Body>, _>(NotConnected(cause))
+        };
+        let client = kube::Client::new(tower::service_fn(refuse), "default");
+        let directory = Directory::new(client, Metrics::default().lookups);
+        let deadline = Instant::now() + Duration::from_secs(1);
+        let refused = directory.namespace("shop", deadline).await.unwrap_err();
+        let sentence = refused.to_string();
+        assert!(
+            sentence.ends_with("(Connect): Connection refused"),
+            "{sentence}"
+        );
     }
 }

@@ -314,7 +314,8 @@ fn log(request: &Request, answer: &Answer, took: Duration) {
         reason = (!reason.is_empty()).then_some(reason),
         denial = answer.denial.as_ref().map(|denial| denial.message.as_str()),
         dry_run = request.dry_run.filter(|dry_run| *dry_run),
-        micros = took.as_micros(),
+        // A u128 would be a text in JSON.
+        micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         "admission"
     );
 }

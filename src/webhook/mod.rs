@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum_server::Handle;
+use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::RustlsConfig;
 use clap::Args as ClapArgs;
 use tokio_util::sync::CancellationToken;
@@ -150,7 +151,9 @@ impl Bound {
             metrics: metrics.clone(),
         };
         let handle = Handle::new();
+        // Else a new connection's first answer waits for acknowledgements of the handshake, which clients hold back 40 ms.
         let mut reviews = axum_server::from_tcp_rustls(self.review_listener, tls)?
+            .map(|tls| tls.acceptor(NoDelayAcceptor::new()))
             .handle(handle.clone())
             .first_request_timeout(HEAD_LIMIT);
         reviews

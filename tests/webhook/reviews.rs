@@ -1,5 +1,7 @@
 //! What is answered to reviews, and to everything else that is sent.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::world::{ID, World, client_id, pod, review};
@@ -240,4 +242,27 @@ async fn workloads_are_warned_of_and_counted() {
         metrics.contains("azwi_admission_warnings_total{reason=\"above_template\"} 2"),
         "{metrics}"
     );
+}
+
+/// A server that waits for acknowledgements before it sends the rest of an answer waits for 40 ms and more: a client
+/// holds them back, in the hope of data to send along. Other load on this machine gets three tries.
+#[tokio::test]
+async fn the_first_answer_on_a_connection_waits_for_no_acknowledgement() {
+    const DELAY: Duration = Duration::from_millis(40);
+    let world = World::start(&[]).await;
+    let body = review("v1", &pod("app"), "CREATE");
+    let mut medians = Vec::new();
+    while medians.len() < 3 && medians.iter().all(|median| *median >= DELAY) {
+        let mut times = Vec::new();
+        for _ in 0..11 {
+            let client = world.certificates.client();
+            let start = Instant::now();
+            let reply = client.post(&world.reviews).json(&body).send().await;
+            reply.unwrap().bytes().await.unwrap();
+            times.push(start.elapsed());
+        }
+        times.sort_unstable();
+        medians.push(times[5]);
+    }
+    assert!(*medians.last().unwrap() < DELAY, "{medians:?}");
 }

@@ -21,6 +21,7 @@ pub struct World {
     pub health: String,
     pub shutdown: CancellationToken,
     pub serving: tokio::task::JoinHandle<anyhow::Result<identity_injector::exit::Exit>>,
+    pub certificates: Certificates,
     _folder: tempfile::TempDir,
 }
 
@@ -74,6 +75,7 @@ impl World {
             health,
             shutdown,
             serving,
+            certificates,
             _folder: folder,
         };
         while world.get("/readyz").await.0 != 200 {
