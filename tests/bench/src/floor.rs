@@ -9,6 +9,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::header;
 use axum::routing::{get, post};
+use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::RustlsConfig;
 use bytes::Bytes;
 use rustls::ServerConfig;
@@ -52,6 +53,7 @@ async fn webhook(address: SocketAddr, body: Bytes, certificates: &Path) -> anyho
     let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     axum_server::from_tcp_rustls(listener, RustlsConfig::from_config(tls(certificates)?))?
+        .map(|tls| tls.acceptor(NoDelayAcceptor::new()))
         .serve(router.into_make_service())
         .await
         .context("floor")

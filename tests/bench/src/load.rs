@@ -169,6 +169,25 @@ pub async fn open_loop(
     Ok(latencies)
 }
 
+/// `count` connections one after the other, each for one request: how long each took, handshakes and all.
+///
+/// # Errors
+/// As [`closed_loop`].
+pub async fn first_requests(
+    target: &Target,
+    count: usize,
+    expected: &Expected,
+) -> anyhow::Result<Vec<Duration>> {
+    let mut latencies = Vec::new();
+    for _ in 0..count {
+        let start = Instant::now();
+        let answer = target.connect().await?.ask(target.request.clone()).await?;
+        latencies.push(start.elapsed());
+        expected.check(&answer)?;
+    }
+    Ok(latencies)
+}
+
 /// What each answer must be.
 #[derive(Clone)]
 pub struct Expected {
@@ -179,7 +198,11 @@ pub struct Expected {
 }
 
 impl Expected {
-    fn check(&self, answer: &Bytes) -> anyhow::Result<()> {
+    /// Compares.
+    ///
+    /// # Errors
+    /// When `answer` is another.
+    pub fn check(&self, answer: &Bytes) -> anyhow::Result<()> {
         let same = if self.length_only {
             answer.len() == self.answer.len()
         } else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use bench::figure::{judged, median, plain, quantile, resident};
-use bench::load::{Expected, Target, closed_loop, open_loop};
+use bench::load::{Expected, Target, closed_loop, first_requests, open_loop};
 use bench::process::{cpu, memory};
 use bench::scene::{Scene, Server, patched};
 use bench::{floor, review};
@@ -29,6 +29,11 @@ const OPEN: u32 = 1_000;
 /// ServiceAccounts of a large cluster.
 const SERVICE_ACCOUNTS: usize = 10_000;
 const STARTS: usize = 10;
+/// Connections that ask once.
+const FIRST: usize = 200;
+/// Connections of a proxy's busiest pod, and requests after which it must not have grown.
+const HELD: usize = 1_000;
+const MILLION: usize = 1_000_000;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -133,6 +138,13 @@ async fn admission(scene: &Scene) -> anyhow::Result<Value> {
         spent.map(|spent| spent.as_secs_f64() * 1e6 / (f64::from(OPEN) * ROUNDS as f64));
     plain("admission, 200 req/s, CPU a request", ours, "us");
     plain("  floor", least, "us");
+    for (name, target) in [
+        ("admission, first request of a connection, p50", &target),
+        ("  floor", &floor_target),
+    ] {
+        let mut took = first_requests(target, FIRST, &expected).await?;
+        plain(name, quantile(&mut took, 0.5), "ms");
+    }
     let name = "webhook, resident, after these requests";
     resident(name, memory(webhook.pid())?, None);
     Ok(injected)
@@ -212,6 +224,31 @@ async fn proxy(scene: &Scene, injected: &Value) -> anyhow::Result<()> {
     let name = "proxy, resident, after 120,000 requests";
     resident(name, memory(proxy.pid())?, Some(5.0));
     plain("  floor", memory(floor.pid())?.resident, "MB");
+    endurance(&proxy, sides[0].1, &expected).await
+}
+
+/// What a proxy takes that holds many connections, and that has answered many requests.
+async fn endurance(proxy: &Server, target: &Target, expected: &Expected) -> anyhow::Result<()> {
+    let before = memory(proxy.pid())?;
+    let mut held = Vec::new();
+    for _ in 0..HELD {
+        let mut connection = target.connect().await?;
+        expected.check(&connection.ask(target.request.clone()).await?)?;
+        held.push(connection);
+    }
+    let during = memory(proxy.pid())?;
+    resident("proxy, resident, 1,000 connections held", during, None);
+    let each = (during.anonymous - before.anonymous) * 1e3 / HELD as f64;
+    plain("  a connection", each, "kB");
+    for connection in &mut held {
+        expected.check(&connection.ask(target.request.clone()).await?)?;
+    }
+    drop(held);
+    closed_loop(target, STREAMS, MILLION / 10, expected).await?;
+    let before = memory(proxy.pid())?;
+    closed_loop(target, STREAMS, MILLION, expected).await?;
+    let growth = memory(proxy.pid())?.anonymous - before.anonymous;
+    judged("proxy, growth over a million requests", growth, 0.1, "MB");
     Ok(())
 }
 
