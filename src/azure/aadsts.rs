@@ -7,9 +7,10 @@ pub enum Class {
     Permanent,
     /// The resource asked for is unknown; stays, and has an error name of its own in IMDS.
     Resource,
-    /// As permanent, unless it cures itself in seconds: a federated credential or application that is still
-    /// spreading through Entra, or an assertion that is just being rotated.
+    /// As permanent, unless it cures itself in a moment: an assertion that is just being rotated.
     Settling,
+    /// As permanent, unless a federated credential or application was just made and is still spreading through Entra.
+    Spreading,
     /// Passes by itself.
     Transient,
     /// Too many requests.
@@ -47,9 +48,9 @@ const UNKNOWN: &str = "Entra refuses the exchange. Its own words follow.";
 #[must_use]
 pub fn fault(code: u32) -> Fault {
     let (class, sentence) = match code {
-        70021 | 700_211 | 700_213 => (Class::Settling, NO_MATCH),
+        70021 | 700_211 | 700_213 => (Class::Spreading, NO_MATCH),
         70025 => (
-            Class::Settling,
+            Class::Spreading,
             "this client has no federated credential yet. Make one with exactly this issuer, subject and audience; \
              one made just now takes some seconds, at times minutes.",
         ),
@@ -67,7 +68,7 @@ pub fn fault(code: u32) -> Fault {
             Class::Permanent,
             "neither subject nor expression of any federated credential matches the pod's token. Correct one of them.",
         ),
-        700_016 => (Class::Settling, NO_APPLICATION),
+        700_016 => (Class::Spreading, NO_APPLICATION),
         70001 | 7_000_112 => (Class::Permanent, DISABLED),
         700_024 => (
             Class::Settling,
@@ -110,7 +111,7 @@ mod tests {
     fn classes() {
         let table: [(Class, bool, &[u32]); 7] = [
             (
-                Class::Settling,
+                Class::Spreading,
                 true,
                 &[70021, 700_211, 700_213, 70025, 700_016],
             ),

@@ -55,6 +55,16 @@ struct Slot {
     flight: sync::Mutex<()>,
 }
 
+/// An exchange about to be made.
+struct Flight {
+    entra: Arc<Entra>,
+    exchanges: Arc<Semaphore>,
+    wanted: Wanted,
+    asked: Instant,
+    /// Whether the client never had a token.
+    newcomer: bool,
+}
+
 #[derive(Debug, Default)]
 struct Known {
     held: Option<Held>,
@@ -131,10 +141,23 @@ impl Cache {
 
     /// Spawns an exchange, so that a caller who hangs up does not take it along.
     fn depart(&self, slot: &Arc<Slot>, wanted: &Wanted, asked: Instant) -> JoinHandle<()> {
+        let flight = Flight {
+            entra: Arc::clone(&self.entra),
+            exchanges: Arc::clone(&self.exchanges),
+            newcomer: !self.had_a_token(&wanted.client_id),
+            wanted: wanted.clone(),
+            asked,
+        };
         let slot = Arc::clone(slot);
-        let (entra, exchanges) = (Arc::clone(&self.entra), Arc::clone(&self.exchanges));
-        let wanted = wanted.clone();
-        tokio::spawn(async move { slot.fly(&entra, &exchanges, &wanted, asked).await })
+        tokio::spawn(async move { slot.fly(flight).await })
+    }
+
+    fn had_a_token(&self, client_id: &str) -> bool {
+        let slots = lock(&self.slots);
+        let mut of_client = slots
+            .iter()
+            .filter(|(wanted, _)| &*wanted.client_id == client_id);
+        of_client.any(|(_, slot)| slot.known().held.is_some())
     }
 
     fn slot(&self, wanted: &Wanted) -> Arc<Slot> {
@@ -165,16 +188,23 @@ impl Slot {
     }
 
     /// One exchange, unless another that ended after `asked` has done the work.
-    async fn fly(&self, entra: &Entra, exchanges: &Semaphore, wanted: &Wanted, asked: Instant) {
-        let _flight = self.flight.lock().await;
+    async fn fly(&self, flight: Flight) {
+        let _only = self.flight.lock().await;
+        let Flight {
+            entra,
+            exchanges,
+            wanted,
+            asked,
+            newcomer,
+        } = flight;
         if self.known().landed.is_some_and(|landed| landed >= asked) {
             return;
         }
         let outcome = match exchanges.try_acquire() {
-            Ok(_permit) => entra.exchange(wanted).await,
+            Ok(_permit) => entra.exchange(&wanted, newcomer).await,
             Err(_) => Err(TokenError::Crowded),
         };
-        self.known().land(wanted, outcome, Instant::now());
+        self.known().land(&wanted, outcome, Instant::now());
     }
 }
 
@@ -279,7 +309,7 @@ impl From<TokenError> for NoToken {
 /// How long a failure answers for Entra when no valid token is at hand.
 fn kept(error: &TokenError) -> Duration {
     match error.class() {
-        Class::Permanent | Class::Resource | Class::Settling => REFUSAL_KEPT,
+        Class::Permanent | Class::Resource | Class::Settling | Class::Spreading => REFUSAL_KEPT,
         Class::Throttled => asked_to_wait(error).unwrap_or(REFUSAL_KEPT),
         Class::Transient => asked_to_wait(error).unwrap_or(Duration::ZERO),
     }
@@ -303,6 +333,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::{CAPACITY, Cache, Held, Known, REFRESH_PAUSE, Step};
+    use crate::azure::settling::Settling;
     use crate::azure::token::{Entra, Token, Wanted};
     use crate::azure::token_error::TokenError;
 
@@ -587,7 +618,10 @@ mod tests {
                 .unwrap(),
             authority: "https://login".parse().unwrap(),
             token_file: "/absent".into(),
-            settling_window: Duration::ZERO,
+            settling: Settling {
+                window: Duration::ZERO,
+                newcomers_until: Instant::now(),
+            },
         });
         let kept = cache.slot(&wanted("kept"));
         kept.known()

@@ -6,6 +6,7 @@ pub mod arm;
 pub mod assertion;
 pub mod cache;
 pub mod http;
+pub mod settling;
 pub mod sign_in;
 pub mod token;
 pub mod token_error;

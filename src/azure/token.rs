@@ -10,25 +10,17 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
+use tracing::warn;
 use uuid::Uuid;
 
-use crate::azure::aadsts::Class;
 use crate::azure::address::Address;
 use crate::azure::assertion;
+use crate::azure::settling::{Settling, pause};
 use crate::azure::token_error::{TokenError, denied, unavailable};
 use crate::reason::reason;
 
 /// How long one request to Entra may take.
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(10);
-
-/// How long a federated credential that Entra does not know yet is asked for again, inside one request.
-///
-/// A credential that is spreading and one that is wrong give the same codes. SDKs retry 404, 429 and 5xx for up to
-/// 75 s but never a 400, and some (az, App Service sources) do not retry at all. So the window is long enough to bridge
-/// the flapping that Entra shows on settled credentials, short enough that a wrong one fails in every SDK in under
-/// two seconds, and its end is a plain 400 that names the cause, not a 503 that looks like an outage. A credential
-/// that appears later is found by the next request, as permanent answers are kept for 5 s at most.
-pub const SETTLING_WINDOW: Duration = Duration::from_millis(1200);
 
 /// How long before its end a token is no longer handed out without trying for a new one; seconds.
 const MARGIN: u64 = 300;
@@ -83,8 +75,8 @@ pub struct Entra {
     pub authority: Address,
     /// The file of the projected token; read at each exchange, as kubelet replaces it.
     pub token_file: PathBuf,
-    /// How long settling errors are retried; `SETTLING_WINDOW` but for tests.
-    pub settling_window: Duration,
+    /// How long what may settle is asked for again.
+    pub settling: Settling,
 }
 
 #[derive(Serialize)]
@@ -122,12 +114,14 @@ impl Token {
 }
 
 impl Entra {
-    /// Exchanges the pod's token for the one wanted; settling errors are tried again inside the window.
+    /// Exchanges the pod's token for the one wanted; what may settle is asked for again. A newcomer is a client that
+    /// never had a token.
     ///
     /// # Errors
     /// As `TokenError` tells.
-    pub async fn exchange(&self, wanted: &Wanted) -> Result<Token, TokenError> {
-        let started = Instant::now();
+    pub async fn exchange(&self, wanted: &Wanted, newcomer: bool) -> Result<Token, TokenError> {
+        let asked = Instant::now();
+        let mut told = false;
         let mut attempt = 0;
         loop {
             let request = Uuid::new_v4();
@@ -137,13 +131,19 @@ impl Entra {
                     cause,
                 })?;
             let error = match self.exchange_assertion(wanted, &assertion, request).await {
-                Err(error) if error.class() == Class::Settling => error,
-                outcome => return outcome,
+                Ok(token) => return Ok(token),
+                Err(error) => error,
             };
             // The request id is random anyway: its last byte serves as jitter.
-            let pause = pause(attempt, request.as_bytes()[15]);
-            if started.elapsed() + pause > self.settling_window {
-                return Err(error);
+            let (now, pause) = (Instant::now(), pause(attempt, request.as_bytes()[15]));
+            match self.settling.until(error.class(), asked, newcomer) {
+                Some(until) if now + pause <= until => {
+                    if until > asked + self.settling.window && !told {
+                        tell_of_the_wait(wanted, &error, until - now);
+                        told = true;
+                    }
+                }
+                _ => return Err(error),
             }
             sleep(pause).await;
             attempt += 1;
@@ -207,6 +207,13 @@ impl Entra {
     }
 }
 
+/// An application that hangs at its start is looked up in the log.
+fn tell_of_the_wait(wanted: &Wanted, error: &TokenError, wait: Duration) {
+    let (client_id, resource) = (&*wanted.client_id, &*wanted.resource);
+    let up_to_seconds = wait.as_secs();
+    warn!(client_id, resource, up_to_seconds, %error, "waiting for an identity that may be just made");
+}
+
 /// The body; nothing of one that is longer than a reply of Entra can be.
 async fn body(mut response: reqwest::Response) -> Result<Vec<u8>, reqwest::Error> {
     let mut body = Vec::new();
@@ -235,12 +242,6 @@ pub fn scope(resource: &str) -> String {
 pub fn unix_seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
-}
-
-/// The wait before the next attempt: 0.2 s doubled each time, times 0.5 to 1.5, never above 2 s.
-fn pause(attempt: u32, jitter: u8) -> Duration {
-    let base = Duration::from_millis(200) * 2_u32.pow(attempt.min(4));
-    (base / 2 + base * u32::from(jitter) / 255).min(Duration::from_secs(2))
 }
 
 fn granted(body: &[u8], asked_on: u64) -> Option<Token> {
@@ -275,11 +276,9 @@ fn seconds(value: &Value) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use secrecy::ExposeSecret;
 
-    use super::{Freshness, granted, pause, scope};
+    use super::{Freshness, granted, scope};
 
     #[test]
     fn scopes() {
@@ -373,24 +372,6 @@ mod tests {
             (4600, Freshness::Expired),
         ] {
             assert_eq!(token.freshness(now), expected, "{now}");
-        }
-    }
-
-    #[test]
-    fn pauses() {
-        for (attempt, jitter, milliseconds) in [
-            (0, 0, 100),
-            (0, 255, 300),
-            (1, 0, 200),
-            (1, 255, 600),
-            (3, 255, 2000),
-            (40, 0, 1600),
-        ] {
-            assert_eq!(
-                pause(attempt, jitter),
-                Duration::from_millis(milliseconds),
-                "{attempt}, {jitter}"
-            );
         }
     }
 }

@@ -210,7 +210,7 @@ mod tests {
                 400,
                 r#"{"error":"invalid_client","error_codes":[700213],"error_description":"AADSTS700213: No match\r\nTrace ID"}"#,
                 Some((
-                    Class::Settling,
+                    Class::Spreading,
                     vec!["AADSTS700213: no federated", claims, "No match  Trace ID"],
                 )),
             ),

@@ -7,13 +7,15 @@ use std::time::Duration;
 use anyhow::{bail, ensure};
 use clap::{Args as ClapArgs, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::azure;
 use crate::azure::address::{self, BadAddress};
 use crate::azure::cache::Cache;
-use crate::azure::token::{Entra, SETTLING_WINDOW};
+use crate::azure::settling::{SETTLING_WINDOW, Settling};
+use crate::azure::token::Entra;
 use crate::cloud::Cloud;
 use crate::exit::{Exit, Failure};
 use crate::names;
@@ -61,6 +63,16 @@ pub struct Args {
     /// Microsoft Entra's address
     #[arg(long, env = names::AZURE_AUTHORITY_HOST, default_value = Cloud::Public.authority_host())]
     pub authority_host: String,
+    /// Seconds from the start in which a client id that had no token yet waits for its federated credential to appear,
+    /// where others are answered with 400; 0 to wait for none
+    #[arg(
+        long,
+        env = "CREDENTIAL_WAIT",
+        value_name = "SECONDS",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(..=3600)
+    )]
+    pub credential_wait: u64,
     /// Value that the X-IDENTITY-HEADER (or secret) header of App Service requests must have
     #[arg(long, env = names::IDENTITY_HEADER, hide_env_values = true)]
     pub identity_header: Option<SecretString>,
@@ -131,10 +143,12 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<Exit, Failur
     if args.wait {
         return Ok(wait(args.port, shutdown).await?);
     }
-    let proxy = args.proxy(SETTLING_WINDOW).map_err(|error| Failure {
-        exit: error.exit(),
-        error: error.into(),
-    })?;
+    let proxy = args
+        .proxy(SETTLING_WINDOW, Instant::now())
+        .map_err(|error| Failure {
+            exit: error.exit(),
+            error: error.into(),
+        })?;
     let Rules {
         client_id,
         tenant_id,
@@ -166,11 +180,12 @@ async fn wait(port: u16, shutdown: CancellationToken) -> anyhow::Result<Exit> {
 }
 
 impl Args {
-    /// The proxy these arguments describe. Settling errors of Entra are retried for `settling_window`.
+    /// The proxy these arguments describe, whose life begins at `start`. Inside each request, errors of Entra that may
+    /// settle are asked about again for `window`.
     ///
     /// # Errors
     /// When an argument can't be used.
-    pub fn proxy(&self, settling_window: Duration) -> Result<Proxy, Error> {
+    pub fn proxy(&self, window: Duration, start: Instant) -> Result<Proxy, Error> {
         let passthrough = match self.imds_passthrough {
             ImdsPassthrough::Allow => Some(Passthrough::new(&imds_address(&self.imds_url)?)?),
             ImdsPassthrough::Deny => None,
@@ -181,7 +196,10 @@ impl Args {
                 authority: self.authority_host.parse()?,
                 http: azure::http::client()?,
                 token_file: self.federated_token_file.clone(),
-                settling_window,
+                settling: Settling {
+                    window,
+                    newcomers_until: start + Duration::from_secs(self.credential_wait),
+                },
             }),
             passthrough,
         })

@@ -98,7 +98,9 @@ pub fn refused(refusal: &Refusal) -> Response {
 pub fn no_token(refusal: &NoToken) -> Response {
     let NoToken { error, wait: asked } = refusal;
     let (status, name, wait) = match error.class() {
-        Class::Permanent | Class::Settling => (StatusCode::BAD_REQUEST, "invalid_request", None),
+        Class::Permanent | Class::Settling | Class::Spreading => {
+            (StatusCode::BAD_REQUEST, "invalid_request", None)
+        }
         Class::Resource => (StatusCode::BAD_REQUEST, "invalid_resource", None),
         Class::Transient => (
             StatusCode::SERVICE_UNAVAILABLE,

@@ -1,55 +1,12 @@
 //! The binary itself: environment, trust roots, outbound proxies, logs, signals, exit codes.
 
 use std::net::TcpListener;
-use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use http::Method;
-use tokio::process::{Child, Command};
 
 use crate::peers::{Answer, METADATA, Peer, SECRET, TOKEN, TempFile, assertion, raw};
-
-/// Variables or headers.
-type Pairs<'a> = &'a [(&'a str, &'a str)];
-
-/// The command in an environment of its own.
-fn command(environment: Pairs<'_>) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_identity-injector"));
-    command
-        .arg("proxy")
-        .env_clear()
-        .envs(environment.iter().copied())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
-    command
-}
-
-fn free_port() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port().to_string()
-}
-
-async fn wait_for(port: &str) {
-    let waited = command(&[("PROXY_PORT", port)])
-        .arg("--wait")
-        .output()
-        .await
-        .unwrap();
-    assert!(waited.status.success(), "{waited:?}");
-}
-
-async fn terminate(child: Child) -> Output {
-    let id = child.id().unwrap().to_string();
-    let sent = Command::new("kill")
-        .args(["-TERM", &id])
-        .status()
-        .await
-        .unwrap();
-    assert!(sent.success());
-    child.wait_with_output().await.unwrap()
-}
+use crate::process::{Pairs, command, free_port, terminate, wait_for};
 
 #[tokio::test]
 async fn serves_by_environment_and_keeps_its_secrets() {

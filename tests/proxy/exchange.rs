@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use identity_injector::azure::token::SETTLING_WINDOW;
+use identity_injector::azure::settling::SETTLING_WINDOW;
 
 use crate::peers::{Answer, Peer, Running, assertion, form};
 

@@ -67,7 +67,10 @@ async fn unusable_arguments() {
     for (name, change, message) in table {
         let mut args = arguments();
         change(&mut args);
-        let error = args.proxy(Duration::ZERO).unwrap_err().to_string();
+        let error = args
+            .proxy(Duration::ZERO, tokio::time::Instant::now())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(message), "{name}: {error}");
     }
 }
@@ -86,7 +89,9 @@ async fn a_taken_address_is_named() {
     listeners.extend(TcpListener::bind((Ipv6Addr::LOCALHOST, 0)));
     for listener in listeners {
         let address = listener.local_addr().unwrap();
-        let proxy = arguments().proxy(Duration::ZERO).unwrap();
+        let proxy = arguments()
+            .proxy(Duration::ZERO, tokio::time::Instant::now())
+            .unwrap();
         let error = proxy.bind(address.port()).await.unwrap_err().to_string();
         assert!(
             error.contains(&format!("can't listen on {address}")),

@@ -8,6 +8,8 @@ mod containment;
 #[cfg(test)]
 mod exchange;
 #[cfg(test)]
+mod late;
+#[cfg(test)]
 mod lifetime;
 #[cfg(test)]
 mod passthrough;
@@ -15,6 +17,8 @@ mod passthrough;
 mod paths;
 #[cfg(test)]
 mod peers;
+#[cfg(test)]
+mod process;
 #[cfg(test)]
 mod reading;
 #[cfg(test)]

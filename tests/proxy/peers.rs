@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub const TOKEN: &str = "/metadata/identity/oauth2/token";
@@ -237,7 +238,7 @@ impl Running {
         args.authority_host.clone_from(&entra.url);
         args.federated_token_file.clone_from(&token_file.0);
         change(&mut args);
-        let mut proxy = args.proxy(window).unwrap();
+        let mut proxy = args.proxy(window, Instant::now()).unwrap();
         proxy.cache.refresh_pause = pause;
         let bound = proxy.bind(args.port).await.unwrap();
         let addresses = bound.addresses().to_vec();
@@ -355,6 +356,7 @@ pub fn arguments() -> Args {
         "--port=0",
         "--tenant-id=tenant",
         "--client-id=default-client",
+        "--credential-wait=0",
         "--identity-header",
         SECRET,
         "--accepted-identity-headers=true\nother",
