@@ -4,6 +4,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use crate::support::arm;
 use crate::world::{BINARY, SERVICE_ACCOUNT, World, text};
 
 impl World {
@@ -83,46 +84,6 @@ impl World {
 
     /// One call to the simulated Resource Manager, as its administrator.
     pub async fn arm(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Value {
-        let root = reqwest::Certificate::from_pem(self.azure.ca_pem.as_bytes()).unwrap();
-        let client = reqwest::Client::builder()
-            .tls_certs_only([root])
-            .no_proxy()
-            .build()
-            .unwrap();
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", self.azure.client_id),
-            ("client_secret", self.azure.client_secret),
-            ("scope", "https://management.azure.com/.default"),
-        ];
-        let url = format!(
-            "{}{}/oauth2/v2.0/token",
-            self.azure.authority, self.azure.tenant
-        );
-        let token: Value = client
-            .post(url)
-            .form(&form)
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
-        let request = client
-            .request(
-                method,
-                format!("{}{path}?api-version=2024-11-30", self.azure.arm),
-            )
-            .bearer_auth(token["access_token"].as_str().unwrap());
-        let request = body.iter().fold(request, reqwest::RequestBuilder::json);
-        request
-            .send()
-            .await
-            .unwrap()
-            .error_for_status()
-            .unwrap()
-            .json()
-            .await
-            .unwrap()
+        arm(&self.azure, method, path, body).await
     }
 }

@@ -92,6 +92,8 @@ impl World {
             "proxy",
             &format!("--port={port}"),
             &format!("--imds-url={}", self.azure.node_imds),
+            // What is wrong with a credential is told at once, as in a pod that has run for a while.
+            "--credential-wait=0",
         ];
         let log = self.folder.path().join("proxy.log");
         let mut proxy = Program::start(Path::new(BINARY), log, &arguments, &variables);

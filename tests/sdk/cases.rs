@@ -11,11 +11,11 @@ use crate::client::{CLIENTS, Client, Source};
 use crate::question::{Answer, Question, RESOURCE, leaks};
 use crate::support::claims;
 use crate::table::Table;
-use crate::world::{Capture, World};
+use crate::world::{Capture, Life, World};
 
 /// The world, and what came of the cases in it.
 pub struct Run {
-    world: World,
+    pub world: World,
     /// Parts of names of packages; none means all.
     only: Vec<String>,
     tokens: Table,
@@ -74,6 +74,7 @@ impl Run {
                 }
             }
         }
+        self.late(&clients, &pod).await;
     }
 
     /// Prints what came of it; true if a case failed.
@@ -96,7 +97,7 @@ impl Run {
 
     /// Who answers at 169.254.169.254: a leak would be seen, and what is no identity request reaches the node.
     async fn node(&mut self, capture: Capture, pod: &Value) {
-        let proxy = self.world.proxy(pod).await;
+        let proxy = self.world.proxy(pod, Life::Start).await;
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let get = async |path: &str| -> Value {
             let url = format!("http://169.254.169.254/metadata/{path}");
@@ -143,6 +144,7 @@ impl Run {
                 source,
                 resource: RESOURCE,
                 client_id,
+                life: Life::Start,
             };
             let kind = client_id.map_or("system-assigned", |_| "user-assigned");
             answers.extend(
@@ -188,6 +190,7 @@ impl Run {
                 source,
                 resource,
                 client_id,
+                life: Life::Later,
             };
             let costs = self.costs.clone();
             let check = |answer: &Answer, _: &World| {
@@ -237,7 +240,8 @@ impl Run {
         answer
     }
 
-    fn note(&mut self, name: &str, outcome: Result<(), String>) {
+    /// Tells how a case ended.
+    pub fn note(&mut self, name: &str, outcome: Result<(), String>) {
         match outcome {
             Ok(()) => {
                 println!("ok     {name}");
@@ -268,7 +272,7 @@ impl Fault {
     }
 }
 
-fn title(client: &Client, answer: &Answer) -> String {
+pub fn title(client: &Client, answer: &Answer) -> String {
     format!("{} {}, {}", client.package, answer.version, client.call)
 }
 

@@ -9,6 +9,7 @@
 
 mod cases;
 mod client;
+mod late;
 mod network;
 mod question;
 #[path = "../support/mod.rs"]

@@ -8,7 +8,7 @@ use simazure::journal::Listener;
 
 use crate::client::{Client, Source};
 use crate::support::claims;
-use crate::world::{Capture, World};
+use crate::world::{Capture, Life, World};
 
 /// What a client asks for when nothing else is said.
 pub const RESOURCE: &str = "https://vault.azure.net";
@@ -23,6 +23,8 @@ pub struct Question<'a> {
     pub resource: &'a str,
     /// None: system-assigned, as the client sees it.
     pub client_id: Option<&'a str>,
+    /// When the proxy is asked.
+    pub life: Life,
 }
 
 /// What came of it.
@@ -52,7 +54,7 @@ impl Answer {
 impl Question<'_> {
     /// Asks, with a proxy that has no token yet.
     pub async fn ask(&self, world: &World, pod: &Value) -> Result<Answer, String> {
-        let mut proxy = world.proxy(pod).await;
+        let mut proxy = world.proxy(pod, self.life).await;
         world.azure.clear_journal();
         let mut command = self.command(world, pod);
         let output = tokio::task::spawn_blocking(move || command.output())

@@ -5,15 +5,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::network::Network;
-use crate::support::{Program, container, environment};
+use crate::support::{Program, arm, container, environment};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_identity-injector");
 const AUDIENCE: &str = "api://AzureADTokenExchange";
 const SERVICE_ACCOUNT: &str = "workload-identity-sa";
+/// Makes the pod's own identity.
+pub const WALK: &str = "tests/walk/setup.yaml";
 /// The one the pod asks for.
 const PROXY: &str = "http://127.0.0.1:8000";
 
@@ -22,6 +25,15 @@ const PROXY: &str = "http://127.0.0.1:8000";
 pub enum Capture {
     Env,
     Redirect,
+}
+
+/// When in a proxy's life it is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// At its start, when it waits for a credential that is late.
+    Start,
+    /// Any time after that.
+    Later,
 }
 
 /// Client ids.
@@ -92,7 +104,7 @@ impl World {
         world.set_up("tests/sdk/setup.yaml").await;
         world.identities.other = world.client_id(SERVICE_ACCOUNT);
         world.identities.foreign = world.client_id("another-sa");
-        world.set_up("tests/walk/setup.yaml").await;
+        world.set_up(WALK).await;
         world.identities.own = world.client_id(SERVICE_ACCOUNT);
         world.make_trust_store();
         world
@@ -114,7 +126,26 @@ impl World {
         std::fs::write(self.path("token"), token).unwrap();
     }
 
-    async fn set_up(&self, config: &str) {
+    /// Takes from the walk's identity what `set_up` gave it to trust the pod.
+    pub async fn forget_credential(&self) {
+        let credentials = format!(
+            "/subscriptions/{}/resourceGroups/myResourceGroup/providers/Microsoft.ManagedIdentity\
+             /userAssignedIdentities/userAssignedIdentityA/federatedIdentityCredentials",
+            self.azure.subscription
+        );
+        let listed = arm(&self.azure, Method::GET, &credentials, None).await;
+        let name = listed["value"][0]["name"].as_str().unwrap();
+        arm(
+            &self.azure,
+            Method::DELETE,
+            &format!("{credentials}/{name}"),
+            None,
+        )
+        .await;
+    }
+
+    /// Applies a setup file by the product's own command.
+    pub async fn set_up(&self, config: &str) {
         let mut command = Command::new(BINARY);
         command
             .args(["setup", "apply", "--config", config, "--log-level", "warn"])
@@ -194,7 +225,7 @@ impl World {
     }
 
     /// The proxy as the pod starts it: its arguments, its environment, its uid.
-    pub async fn proxy(&self, pod: &Value) -> Program {
+    pub async fn proxy(&self, pod: &Value, life: Life) -> Program {
         let proxy = container(pod, "azwi-proxy");
         let uid = proxy["securityContext"]["runAsUser"].to_string();
         let binary = self.path("identity-injector");
@@ -210,6 +241,9 @@ impl World {
         let mut variables = self.environment(pod, "azwi-proxy");
         let ca = self.path("ca.pem").to_str().unwrap().to_owned();
         variables.push(("SSL_CERT_FILE".to_owned(), ca));
+        if life == Life::Later {
+            variables.push(("CREDENTIAL_WAIT".to_owned(), "0".to_owned()));
+        }
         let log = self.path("proxy.log");
         let mut program = Program::start(Path::new("setpriv"), log, &arguments, &variables);
         let client = reqwest::Client::builder().no_proxy().build().unwrap();

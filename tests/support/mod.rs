@@ -216,6 +216,37 @@ pub async fn ask(port: u16, api_version: &str, header: (&str, &str)) -> (u16, Va
     (reply.status().as_u16(), reply.json().await.unwrap())
 }
 
+/// One call to the simulated Resource Manager, as its administrator: the body of the answer, null when it has none.
+pub async fn arm(
+    azure: &simazure::Simulation,
+    method: reqwest::Method,
+    path: &str,
+    body: Option<Value>,
+) -> Value {
+    let root = reqwest::Certificate::from_pem(azure.ca_pem.as_bytes()).unwrap();
+    let client = reqwest::Client::builder()
+        .tls_certs_only([root])
+        .no_proxy()
+        .build()
+        .unwrap();
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", azure.client_id),
+        ("client_secret", azure.client_secret),
+        ("scope", "https://management.azure.com/.default"),
+    ];
+    let url = format!("{}{}/oauth2/v2.0/token", azure.authority, azure.tenant);
+    let token = client.post(url).form(&form).send().await.unwrap();
+    let token: Value = token.json().await.unwrap();
+    let url = format!("{}{path}?api-version=2024-11-30", azure.arm);
+    let request = client
+        .request(method, url)
+        .bearer_auth(token["access_token"].as_str().unwrap());
+    let request = body.iter().fold(request, reqwest::RequestBuilder::json);
+    let answer = request.send().await.unwrap().error_for_status().unwrap();
+    serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_default()
+}
+
 /// A listener's address on loopback.
 pub fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
