@@ -17,15 +17,17 @@ pub enum Class {
     Throttled,
 }
 
-/// One known error.
+/// What is known of some codes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// How to answer it.
+    /// The codes.
+    pub codes: &'static [u32],
+    /// How it is to be answered.
     pub class: Class,
-    /// Cause and remedy, whole sentences.
-    pub sentence: &'static str,
     /// Whether issuer, subject and audience of the assertion help to find the cause.
     pub shows_claims: bool,
+    /// Cause and remedy, whole sentences.
+    pub sentence: &'static str,
 }
 
 const NO_MATCH: &str = "no federated credential of this client matches the pod's token. Make one with exactly this \
@@ -44,112 +46,159 @@ const DISABLED: &str = "the application is disabled in the tenant. Enable it.";
 const BUSY: &str = "Entra is busy or in trouble. It passes; the request may be repeated.";
 const UNKNOWN: &str = "Entra refuses the exchange. Its own words follow.";
 
-/// The fault behind an AADSTS code; one that is not in the table counts as permanent: waiting on an unknown error hides it.
-#[must_use]
-pub fn fault(code: u32) -> Fault {
-    let (class, sentence) = match code {
-        70021 | 700_211 | 700_213 => (Class::Spreading, NO_MATCH),
-        70025 => (
-            Class::Spreading,
-            "this client has no federated credential yet. Make one with exactly this issuer, subject and audience; \
-             one made just now takes some seconds, at times minutes.",
-        ),
-        700_212 => (
-            Class::Permanent,
-            "the audience of the pod's token is not the one of the federated credential. Give both the same, usually \
-             api://AzureADTokenExchange; a token for AKS identity bindings can't be sent to Entra itself.",
-        ),
-        7_002_138 => (
-            Class::Permanent,
-            "a federated credential matches the pod's token but for upper and lower case. Write its issuer and subject \
-             with exactly this case.",
-        ),
-        7_002_131 => (
-            Class::Permanent,
-            "neither subject nor expression of any federated credential matches the pod's token. Correct one of them.",
-        ),
-        700_016 => (Class::Spreading, NO_APPLICATION),
-        70001 | 7_000_112 => (Class::Permanent, DISABLED),
-        700_024 => (
-            Class::Settling,
-            "the pod's token is not valid at this time. Check the clocks of node and API server and that the token file is \
-             being renewed.",
-        ),
-        700_027 => (Class::Settling, BAD_SIGNATURE),
-        50013 => (Class::Permanent, BAD_SIGNATURE),
-        90061 => (
-            Class::Transient,
-            "Entra could not read the issuer's discovery document. Check that the issuer answers from the Internet.",
-        ),
-        500_011 | 50001 | 650_052 | 650_054 | 650_057 => (Class::Resource, NO_RESOURCE),
-        70011 | 700_022 | 700_023 | 901_002 | 90014 | 900_144 => (Class::Permanent, BAD_REQUEST),
-        90002 | 90038 | 900_382 => (Class::Permanent, BAD_TENANT),
-        53003 | 530_032 | 50005 | 7_002_381 => (Class::Permanent, BLOCKED),
-        700_025 | 700_229 | 7_000_215 | 7_000_218 | 7_000_222 => (Class::Permanent, NO_CREDENTIAL),
-        50196 => (
-            Class::Permanent,
-            "Entra met the same request too often in a short time. Find out who asks in a loop.",
-        ),
-        90006 | 90012 | 90024 | 90033 | 90055 | 90090 => (Class::Transient, BUSY),
-        _ => (Class::Permanent, UNKNOWN),
-    };
+/// Every code that is known (azure-protocols.md 2.3).
+pub const FAULTS: &[Fault] = &[
     Fault {
-        class,
-        sentence,
-        shows_claims: matches!(
-            code,
-            70021 | 70025 | 700_016 | 700_211 | 700_212 | 700_213 | 7_002_131 | 7_002_138
-        ),
-    }
+        codes: &[70021, 700_211, 700_213],
+        class: Class::Spreading,
+        shows_claims: true,
+        sentence: NO_MATCH,
+    },
+    Fault {
+        codes: &[70025],
+        class: Class::Spreading,
+        shows_claims: true,
+        sentence: "this client has no federated credential yet. Make one with exactly this issuer, subject and audience; \
+            one made just now takes some seconds, at times minutes.",
+    },
+    Fault {
+        codes: &[700_016],
+        class: Class::Spreading,
+        shows_claims: true,
+        sentence: NO_APPLICATION,
+    },
+    Fault {
+        codes: &[700_212],
+        class: Class::Permanent,
+        shows_claims: true,
+        sentence: "the audience of the pod's token is not the one of the federated credential. Give both the same, usually \
+            api://AzureADTokenExchange; a token for AKS identity bindings can't be sent to Entra itself.",
+    },
+    Fault {
+        codes: &[7_002_138],
+        class: Class::Permanent,
+        shows_claims: true,
+        sentence: "a federated credential matches the pod's token but for upper and lower case. Write its issuer and subject \
+            with exactly this case.",
+    },
+    Fault {
+        codes: &[7_002_131],
+        class: Class::Permanent,
+        shows_claims: true,
+        sentence: "neither subject nor expression of any federated credential matches the pod's token. Correct one of them.",
+    },
+    Fault {
+        codes: &[700_024],
+        class: Class::Settling,
+        shows_claims: false,
+        sentence: "the pod's token is not valid at this time. Check the clocks of node and API server and that the token file is \
+            being renewed.",
+    },
+    Fault {
+        codes: &[700_027],
+        class: Class::Settling,
+        shows_claims: false,
+        sentence: BAD_SIGNATURE,
+    },
+    Fault {
+        codes: &[50013],
+        class: Class::Permanent,
+        shows_claims: false,
+        sentence: BAD_SIGNATURE,
+    },
+    Fault {
+        codes: &[500_011, 50001, 650_052, 650_054, 650_057],
+        class: Class::Resource,
+        shows_claims: false,
+        sentence: NO_RESOURCE,
+    },
+    Fault {
+        codes: &[70011, 700_022, 700_023, 901_002, 90014, 900_144],
+        class: Class::Permanent,
+        shows_claims: false,
+        sentence: BAD_REQUEST,
+    },
+    Fault {
+        codes: &[90002, 90038, 900_382],
+        class: Class::Permanent,
+        shows_claims: false,
+        sentence: BAD_TENANT,
+    },
+    Fault {
+        codes: &[53003, 530_032, 50005, 7_002_381],
+        class: Class::Permanent,
+        shows_claims: false,
+        sentence: BLOCKED,
+    },
+    Fault {
+        codes: &[700_025, 700_229, 7_000_215, 7_000_218, 7_000_222],
+        class: Class::Permanent,
+        shows_claims: false,
+        sentence: NO_CREDENTIAL,
+    },
+    Fault {
+        codes: &[70001, 7_000_112],
+        class: Class::Permanent,
+        shows_claims: false,
+        sentence: DISABLED,
+    },
+    Fault {
+        codes: &[50196],
+        class: Class::Permanent,
+        shows_claims: false,
+        sentence: "Entra met the same request too often in a short time. Find out who asks in a loop.",
+    },
+    Fault {
+        codes: &[90061],
+        class: Class::Transient,
+        shows_claims: false,
+        sentence: "Entra could not read the issuer's discovery document. Check that the issuer answers from the Internet.",
+    },
+    Fault {
+        codes: &[90006, 90012, 90024, 90033, 90055, 90090],
+        class: Class::Transient,
+        shows_claims: false,
+        sentence: BUSY,
+    },
+];
+
+/// Any other code. It counts as permanent, as waiting on an unknown error hides it.
+const OTHER: &Fault = &Fault {
+    codes: &[],
+    class: Class::Permanent,
+    shows_claims: false,
+    sentence: UNKNOWN,
+};
+
+/// The fault behind an AADSTS code.
+#[must_use]
+pub fn fault(code: u32) -> &'static Fault {
+    let mut faults = FAULTS.iter();
+    faults
+        .find(|fault| fault.codes.contains(&code))
+        .unwrap_or(OTHER)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Class, fault};
+    use std::collections::HashSet;
+
+    use super::{FAULTS, OTHER};
 
     #[test]
-    fn classes() {
-        let table: [(Class, bool, &[u32]); 7] = [
-            (
-                Class::Spreading,
-                true,
-                &[70021, 700_211, 700_213, 70025, 700_016],
-            ),
-            (Class::Settling, false, &[700_024, 700_027]),
-            (Class::Permanent, true, &[700_212, 7_002_138, 7_002_131]),
-            (
-                Class::Permanent,
-                false,
-                &[
-                    7_000_112, 70001, 7_002_381, 50013, 700_229, 700_025, 7_000_215, 7_000_218,
-                    7_000_222, 70011, 700_022, 700_023, 901_002, 90014, 900_144, 90002, 90038,
-                    900_382, 53003, 530_032, 50005, 50196, 0, 1,
-                ],
-            ),
-            (
-                Class::Resource,
-                false,
-                &[500_011, 50001, 650_052, 650_054, 650_057],
-            ),
-            (Class::Transient, false, &[90061]),
-            (
-                Class::Transient,
-                false,
-                &[90006, 90012, 90024, 90033, 90055, 90090],
-            ),
-        ];
-        for (class, shows_claims, codes) in table {
-            for code in codes {
-                let fault = fault(*code);
-                assert_eq!(
-                    (fault.class, fault.shows_claims),
-                    (class, shows_claims),
-                    "{code}"
-                );
-                // Words that SDKs search error bodies for, to conclude that there is no IMDS here.
-                for trap in ["unreachable", "Identity not found"] {
-                    assert!(!fault.sentence.contains(trap), "{code}");
-                }
+    fn each_code_stands_once() {
+        let mut seen = HashSet::new();
+        for code in FAULTS.iter().flat_map(|fault| fault.codes) {
+            assert!(seen.insert(code), "{code}");
+        }
+    }
+
+    /// Words that SDKs search error bodies for, to conclude that there is no IMDS here.
+    #[test]
+    fn no_sentence_is_a_trap() {
+        for fault in FAULTS.iter().chain([OTHER]) {
+            for trap in ["unreachable", "Identity not found"] {
+                assert!(!fault.sentence.contains(trap), "{:?}", fault.codes);
             }
         }
     }

@@ -6,6 +6,8 @@ mod binary;
 #[cfg(test)]
 mod containment;
 #[cfg(test)]
+mod errors;
+#[cfg(test)]
 mod exchange;
 #[cfg(test)]
 mod late;
