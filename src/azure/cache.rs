@@ -21,8 +21,10 @@ const REFUSAL_KEPT: Duration = Duration::from_secs(5);
 pub const REFRESH_PAUSE: Duration = Duration::from_secs(10);
 /// How old a token may be for a caller who wants a new one. Each could have an exchange of its own otherwise.
 const NEW: Duration = Duration::from_secs(2);
-/// The longest wait that Entra's Retry-After is granted.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The longest wait that Retry-After is granted in an outage, of which the other side knows no more than we do.
+const LONGEST_OUTAGE: Duration = Duration::from_secs(60);
+/// The same when Entra throttles, which it means; Microsoft's own libraries grant an hour too.
+const LONGEST_THROTTLE: Duration = Duration::from_secs(3600);
 /// How many exchanges may be under way.
 const EXCHANGES: usize = 32;
 /// How many tokens are kept. Callers choose the resource, so there must be an end.
@@ -317,7 +319,10 @@ fn kept(error: &TokenError) -> Duration {
 
 fn asked_to_wait(error: &TokenError) -> Option<Duration> {
     let asked = Duration::from_secs(error.retry_after()?);
-    Some(asked.min(LONGEST_WAIT))
+    Some(asked.min(match error.class() {
+        Class::Throttled => LONGEST_THROTTLE,
+        _ => LONGEST_OUTAGE,
+    }))
 }
 
 /// A panic under a lock leaves plain values behind, which are as good as before.
@@ -372,7 +377,8 @@ mod tests {
     #[test]
     fn steps() {
         let (permanent, transient) = (|| failure(400, None), || failure(503, None));
-        let (told, throttled) = (|| failure(503, Some(30)), || failure(429, Some(3600)));
+        let (told, told_hours) = (|| failure(503, Some(30)), || failure(503, Some(7200)));
+        let throttled = || failure(429, Some(7200));
         // (name, has a token, failed so, seconds ago, now, bypass) -> step
         let table = [
             ("nothing known", false, None, 0, 1000, false, "exchange"),
@@ -533,10 +539,28 @@ mod tests {
                 "exchange",
             ),
             (
-                "told to wait for an hour",
+                "told to wait for hours, a minute ago",
+                false,
+                Some(told_hours()),
+                60,
+                1000,
+                false,
+                "exchange",
+            ),
+            (
+                "throttled for hours",
                 false,
                 Some(throttled()),
-                60,
+                3599,
+                1000,
+                false,
+                "refuse",
+            ),
+            (
+                "throttled for hours, an hour ago",
+                false,
+                Some(throttled()),
+                3600,
                 1000,
                 false,
                 "exchange",
@@ -577,7 +601,7 @@ mod tests {
             (None, 3, None),
             (Some(30), 0, Some(30)),
             (Some(30), 29, Some(1)),
-            (Some(7200), 10, Some(50)),
+            (Some(7200), 10, Some(3590)),
         ] {
             let tick = Instant::now();
             let mut known = Known::default();

@@ -14,6 +14,8 @@ mod late;
 #[cfg(test)]
 mod lifetime;
 #[cfg(test)]
+mod outage;
+#[cfg(test)]
 mod passthrough;
 #[cfg(test)]
 mod paths;

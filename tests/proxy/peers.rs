@@ -94,6 +94,14 @@ impl Answer {
         )
     }
 
+    /// A token that is due for refresh from the start.
+    pub fn due(secret: &str) -> Self {
+        Self::new(
+            200,
+            json!({"access_token": secret, "expires_in": 3600, "refresh_in": 0}).to_string(),
+        )
+    }
+
     pub fn denied(status: u16, code: u32) -> Self {
         let body = json!({
             "error": "invalid_request",

@@ -3,17 +3,8 @@
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use serde_json::json;
 
 use crate::peers::{Answer, METADATA, Peer, Running, TOKEN};
-
-/// A token that is due for refresh from the start.
-fn due(secret: &str) -> Answer {
-    Answer::new(
-        200,
-        json!({"access_token": secret, "expires_in": 3600, "refresh_in": 0}).to_string(),
-    )
-}
 
 #[tokio::test]
 async fn a_hundred_at_once_make_one_exchange() {
@@ -83,7 +74,7 @@ async fn bypass_cache_gets_a_new_one() {
 async fn what_is_due_at_once_is_not_asked_for_at_each_request() {
     // Due for refresh, and within five minutes of its end, from the start; and asked to be new each time.
     let table = [
-        (due("t"), ""),
+        (Answer::due("t"), ""),
         (Answer::token("t", 300), ""),
         (Answer::token("t", 3600), "&bypass_cache=true"),
     ];
@@ -102,7 +93,7 @@ async fn what_is_due_at_once_is_not_asked_for_at_each_request() {
 #[tokio::test]
 async fn a_refresh_makes_nobody_wait() {
     let entra = Peer::start([
-        due("one"),
+        Answer::due("one"),
         Answer::token("two", 3600).after(Duration::from_millis(300)),
     ])
     .await;
@@ -128,7 +119,7 @@ async fn an_outage_is_not_seen_while_a_token_is_valid() {
     ];
     for outage in down {
         // One due for refresh, and one within five minutes of its end.
-        for token in [due("t"), Answer::token("t", 200)] {
+        for token in [Answer::due("t"), Answer::token("t", 200)] {
             let entra = Peer::start([token.clone(), outage.clone()]).await;
             let proxy = Running::start_paced(&entra, Duration::ZERO, PAUSE, |_| ()).await;
             assert_eq!(proxy.token("r").await.secret(), "t", "{token:?} {outage:?}");
