@@ -28,6 +28,8 @@ mod reading;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod smuggling;
 #[cfg(test)]
 mod tokens;
