@@ -74,16 +74,36 @@ mod tests {
     use super::Cloud;
 
     #[test]
-    fn names() {
+    fn names_and_addresses() {
+        let public = (
+            "https://login.microsoftonline.com/",
+            "https://management.azure.com",
+        );
+        let us_government = (
+            "https://login.microsoftonline.us/",
+            "https://management.usgovcloudapi.net",
+        );
+        let china = (
+            "https://login.chinacloudapi.cn/",
+            "https://management.chinacloudapi.cn",
+        );
+        // Names of our own, of the reference and go-autorest, and of the az CLI.
         let table = [
-            ("", Some(Cloud::Public)),
-            ("AzurePublicCloud", Some(Cloud::Public)),
-            ("AZUREUSGOVERNMENT", Some(Cloud::UsGovernment)),
-            ("china", Some(Cloud::China)),
+            ("", Some(public)),
+            ("public", Some(public)),
+            ("AzurePublicCloud", Some(public)),
+            ("AzureCloud", Some(public)),
+            ("usgovernment", Some(us_government)),
+            ("AzureUSGovernmentCloud", Some(us_government)),
+            ("AZUREUSGOVERNMENT", Some(us_government)),
+            ("china", Some(china)),
+            ("AzureChinaCloud", Some(china)),
             ("mars", None),
         ];
-        for (name, cloud) in table {
-            assert_eq!(name.parse::<Cloud>().ok(), cloud, "{name}");
+        for (name, addresses) in table {
+            let cloud = name.parse::<Cloud>().ok();
+            let found = cloud.map(|cloud| (cloud.authority_host(), cloud.resource_manager()));
+            assert_eq!(found, addresses, "{name}");
         }
     }
 }

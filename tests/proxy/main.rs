@@ -2,6 +2,8 @@
 
 // `cfg(test)`, so that the lint table's allowances for tests hold in the helpers too.
 #[cfg(test)]
+mod authority;
+#[cfg(test)]
 mod binary;
 #[cfg(test)]
 mod containment;
@@ -31,5 +33,8 @@ mod requests;
 mod secrets;
 #[cfg(test)]
 mod smuggling;
+#[cfg(test)]
+#[path = "../support/mod.rs"]
+mod support;
 #[cfg(test)]
 mod tokens;

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::process::{Output, Stdio};
 
+use serde_json::Value;
 use tokio::process::{Child, Command};
 
 /// Variables or headers.
@@ -45,4 +46,17 @@ pub async fn terminate(child: Child) -> Output {
         .unwrap();
     assert!(sent.success());
     child.wait_with_output().await.unwrap()
+}
+
+/// The walk's pod, injected in this environment.
+pub async fn inject(environment: Pairs<'_>) -> Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_identity-injector"))
+        .args(["inject", "-f", "tests/walk/pod.yaml"])
+        .env_clear()
+        .envs(environment.iter().copied())
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    serde_saphyr::from_str(&String::from_utf8(output.stdout).unwrap()).unwrap()
 }
