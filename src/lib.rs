@@ -6,7 +6,7 @@
 //! names, cloud -> inject -> { webhook, offline }
 //! names, cloud -> azure  -> { proxy, setup }
 //! reason: errors as people read them, used by all
-//! exit, log, shutdown, kubernetes: the rim, used by the commands
+//! exit, exposition, log, shutdown, kubernetes: the rim, used by the commands
 //! cli and main see all; commands never see each other
 //!
 //! AdmissionReview -webhook::review-> pod --+
@@ -21,6 +21,7 @@ pub mod azure;
 pub mod cli;
 pub mod cloud;
 pub mod exit;
+pub mod exposition;
 pub mod inject;
 pub mod kubernetes;
 pub mod log;

@@ -17,6 +17,31 @@ pub enum Class {
     Throttled,
 }
 
+impl Class {
+    /// Every class.
+    pub const ALL: [Self; 6] = [
+        Self::Permanent,
+        Self::Resource,
+        Self::Settling,
+        Self::Spreading,
+        Self::Transient,
+        Self::Throttled,
+    ];
+
+    /// The class in a word; never changes.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Permanent => "permanent",
+            Self::Resource => "resource",
+            Self::Settling => "settling",
+            Self::Spreading => "spreading",
+            Self::Transient => "transient",
+            Self::Throttled => "throttled",
+        }
+    }
+}
+
 /// What is known of some codes.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fault {

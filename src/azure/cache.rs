@@ -339,7 +339,7 @@ mod tests {
 
     use super::{CAPACITY, Cache, Held, Known, REFRESH_PAUSE, Step};
     use crate::azure::settling::Settling;
-    use crate::azure::token::{Entra, Token, Wanted};
+    use crate::azure::token::{Entra, Exchanges, Token, Wanted};
     use crate::azure::token_error::TokenError;
 
     const EXPIRED: u64 = 4600;
@@ -646,6 +646,7 @@ mod tests {
                 window: Duration::ZERO,
                 newcomers_until: Instant::now(),
             },
+            exchanges: Exchanges::default(),
         });
         let kept = cache.slot(&wanted("kept"));
         kept.known()

@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 use uuid::Uuid;
 
+use crate::azure::aadsts::Class;
 use crate::azure::address::Address;
 use crate::azure::assertion;
 use crate::azure::settling::{Settling, pause};
@@ -77,7 +80,15 @@ pub struct Entra {
     pub token_file: PathBuf,
     /// How long what may settle is asked for again.
     pub settling: Settling,
+    /// How its answers are counted.
+    pub exchanges: Exchanges,
 }
+
+/// Requests to Entra by outcome: [`OBTAINED`], or the class of the failure.
+pub type Exchanges = Family<[(&'static str, &'static str); 1], Counter>;
+
+/// The outcome of an exchange that gave a token.
+pub const OBTAINED: &str = "token";
 
 #[derive(Serialize)]
 struct Form<'a> {
@@ -130,7 +141,11 @@ impl Entra {
                     path: self.token_file.display().to_string(),
                     cause,
                 })?;
-            let error = match self.exchange_assertion(wanted, &assertion, request).await {
+            let outcome = self.exchange_assertion(wanted, &assertion, request).await;
+            let failure = outcome.as_ref().err().map(TokenError::class);
+            let labels = [("outcome", failure.map_or(OBTAINED, Class::as_str))];
+            self.exchanges.get_or_create(&labels).inc();
+            let error = match outcome {
                 Ok(token) => return Ok(token),
                 Err(error) => error,
             };

@@ -68,6 +68,21 @@ pub enum Protocol {
     AppService2017,
 }
 
+impl Protocol {
+    /// Every protocol.
+    pub const ALL: [Self; 3] = [Self::Imds, Self::AppService, Self::AppService2017];
+
+    /// The protocol in a word; never changes.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Imds => "imds",
+            Self::AppService => "app_service",
+            Self::AppService2017 => "app_service_2017",
+        }
+    }
+}
+
 /// The parameters of a token request, each as it stands in the query.
 #[derive(Default)]
 struct Parameters<'a> {

@@ -1,5 +1,6 @@
 //! The `proxy` command: answers the pod's IMDS and App Service token requests with tokens of its own identity.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,16 +16,18 @@ use crate::azure;
 use crate::azure::address::{self, BadAddress};
 use crate::azure::cache::Cache;
 use crate::azure::settling::{SETTLING_WINDOW, Settling};
-use crate::azure::token::Entra;
+use crate::azure::token::{Entra, Exchanges};
 use crate::cloud::Cloud;
 use crate::exit::{Exit, Failure};
 use crate::names;
 use crate::proxy::imds::Rules;
+use crate::proxy::metrics::Metrics;
 use crate::proxy::passthrough::Passthrough;
 use crate::proxy::resource_ids::{BadResourceIds, ResourceIds};
 use crate::proxy::server::Proxy;
 
 pub mod imds;
+pub mod metrics;
 pub mod passthrough;
 pub mod path;
 pub mod refusal;
@@ -73,6 +76,9 @@ pub struct Args {
         value_parser = clap::value_parser!(u64).range(..=3600)
     )]
     pub credential_wait: u64,
+    /// Where /metrics is answered, over plain HTTP; nowhere unless said
+    #[arg(long, env = "METRICS", value_name = "ADDRESS")]
+    pub metrics: Option<SocketAddr>,
     /// Value that the X-IDENTITY-HEADER (or secret) header of App Service requests must have
     #[arg(long, env = names::IDENTITY_HEADER, hide_env_values = true)]
     pub identity_header: Option<SecretString>,
@@ -155,13 +161,14 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<Exit, Failur
         ..
     } = &proxy.rules;
     let (client_id, tenant_id) = (client_id.clone(), Arc::clone(tenant_id));
-    let bound = proxy.bind(args.port).await?;
+    let bound = proxy.bind(args.port, args.metrics).await?;
     info!(
         addresses = ?bound.addresses(),
         client_id = client_id.as_deref().unwrap_or("as requested"),
         tenant_id = &*tenant_id,
         authority = args.authority_host,
         passthrough = args.imds_passthrough == ImdsPassthrough::Allow,
+        metrics = bound.metrics().map(tracing::field::display),
         "proxy serves"
     );
     bound.run(shutdown).await?;
@@ -190,8 +197,10 @@ impl Args {
             ImdsPassthrough::Allow => Some(Passthrough::new(&imds_address(&self.imds_url)?)?),
             ImdsPassthrough::Deny => None,
         };
+        let exchanges = Exchanges::default();
         Ok(Proxy {
             rules: self.rules()?,
+            metrics: Metrics::new(&exchanges),
             cache: Cache::new(Entra {
                 authority: self.authority_host.parse()?,
                 http: azure::http::client()?,
@@ -200,6 +209,7 @@ impl Args {
                     window,
                     newcomers_until: start + Duration::from_secs(self.credential_wait),
                 },
+                exchanges,
             }),
             passthrough,
         })

@@ -12,8 +12,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue};
 use tracing::debug;
 
-use crate::proxy::refusal::Refusal;
-use crate::proxy::{path, reply};
+use crate::proxy::path;
 use crate::reason::reason;
 
 /// Marks what the proxy forwards, so that it knows its own request should the redirect bring it back.
@@ -49,6 +48,29 @@ pub struct Passthrough {
     address: String,
 }
 
+/// Why the node did not answer a request.
+#[derive(Debug)]
+pub enum Unanswered {
+    /// It is a forwarded one that came back.
+    Loop,
+    /// It could not be reached, or was silent; why.
+    NoAnswer(String),
+}
+
+impl Unanswered {
+    /// Every value of [`Unanswered::as_str`].
+    pub const WORDS: [&str; 2] = ["loop", "no_answer"];
+
+    /// Why in a word; never changes.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Loop => "loop",
+            Self::NoAnswer(_) => "no_answer",
+        }
+    }
+}
+
 impl Passthrough {
     /// A way to `address`, as in `http://169.254.169.254`. No proxy of the environment stands in this way, and
     /// redirects are the caller's to follow. Connecting may take 2 s, and a pause in the answer 10 s.
@@ -71,9 +93,12 @@ impl Passthrough {
     }
 
     /// Hands `request` on and its answer back, both as they stream.
-    pub async fn forward(&self, request: Request) -> Response {
+    ///
+    /// # Errors
+    /// When the node does not get it, or does not answer.
+    pub async fn forward(&self, request: Request) -> Result<Response, Unanswered> {
         if request.headers().contains_key(MARK) {
-            return reply::refused(&Refusal::Loop);
+            return Err(Unanswered::Loop);
         }
         let (parts, body) = request.into_parts();
         let path = path::collapsed(parts.uri.path());
@@ -92,7 +117,7 @@ impl Passthrough {
             onward = onward.body(reqwest::Body::wrap_stream(body.into_data_stream()));
         }
         match onward.send().await {
-            Ok(answer) => handed_back(answer),
+            Ok(answer) => Ok(handed_back(answer)),
             Err(error) => {
                 let reason = format!(
                     "the node's instance metadata service at {} did not answer: {}",
@@ -100,7 +125,7 @@ impl Passthrough {
                     reason(&error.without_url())
                 );
                 debug!(path, reason, "passthrough failed");
-                reply::no_passthrough(&reason)
+                Err(Unanswered::NoAnswer(reason))
             }
         }
     }

@@ -80,6 +80,15 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Every value of [`Refusal::error`].
+    pub const ERRORS: [&str; 5] = [
+        "unauthorized",
+        "method_not_allowed",
+        "not_found",
+        "loop_detected",
+        "invalid_request",
+    ];
+
     /// HTTP status. 404 only where SDKs must conclude that the feature is not there, as they repeat it elsewhere.
     #[must_use]
     pub fn status(&self) -> StatusCode {

@@ -16,8 +16,10 @@ use tracing::{debug, info};
 
 use crate::azure::cache::Cache;
 use crate::azure::token::unix_seconds;
+use crate::exposition;
 use crate::proxy::imds::{self, Route, Rules, TokenRequest};
-use crate::proxy::passthrough::Passthrough;
+use crate::proxy::metrics::Metrics;
+use crate::proxy::passthrough::{Passthrough, Unanswered};
 use crate::proxy::refusal::Refusal;
 use crate::proxy::reply;
 
@@ -37,6 +39,8 @@ pub struct Proxy {
     pub cache: Cache,
     /// The way to the node's IMDS; None when denied.
     pub passthrough: Option<Passthrough>,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// A proxy that listens and does not answer yet.
@@ -45,6 +49,7 @@ pub struct Bound {
     proxy: Arc<Proxy>,
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
+    metrics: Option<(TcpListener, SocketAddr)>,
 }
 
 /// An address that can't be listened on.
@@ -59,11 +64,11 @@ pub struct CannotListen {
 
 impl Proxy {
     /// Listens on `port` of 127.0.0.1 and \[::1\], as `localhost` may mean either; port 0 takes any free one for both.
-    /// A pod without IPv6 is served on 127.0.0.1 alone.
+    /// A pod without IPv6 is served on 127.0.0.1 alone. Metrics are served at `metrics`, if anywhere.
     ///
     /// # Errors
     /// When one of the addresses can't be listened on.
-    pub async fn bind(self, port: u16) -> Result<Bound, CannotListen> {
+    pub async fn bind(self, port: u16, metrics: Option<SocketAddr>) -> Result<Bound, CannotListen> {
         let (first, address) = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
         let mut listeners = vec![first];
         let mut addresses = vec![address];
@@ -77,10 +82,15 @@ impl Proxy {
             }
             Err(error) => return Err(error),
         }
+        let metrics = match metrics {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
         Ok(Bound {
             proxy: Arc::new(self),
             listeners,
             addresses,
+            metrics,
         })
     }
 }
@@ -92,17 +102,25 @@ impl Bound {
         &self.addresses
     }
 
+    /// The address of the metrics.
+    #[must_use]
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|(_, address)| *address)
+    }
+
     /// Serves until `shutdown`; requests under way then have 4 s to end.
     ///
     /// # Errors
     /// When a listener fails.
     pub async fn run(self, shutdown: CancellationToken) -> io::Result<()> {
-        let router = Router::new()
-            .fallback(answer)
-            .with_state(self.proxy)
-            .into_make_service();
+        let metrics = exposition::routes(Arc::clone(&self.proxy.metrics.registry));
+        let requests = Router::new().fallback(answer).with_state(self.proxy);
+        let listeners = self.listeners.into_iter();
+        let served = listeners
+            .map(|listener| (listener, requests.clone()))
+            .chain(self.metrics.map(|(listener, _)| (listener, metrics)));
         let control = Control::new();
-        let servers = self.listeners.into_iter().map(|listener| {
+        let servers = served.map(|(listener, router)| {
             let mut server = Server::<SocketAddr>::from_listener(listener)
                 .handle(Handle::with_control(control.clone()))
                 .http1_only();
@@ -111,7 +129,7 @@ impl Bound {
                 .http1()
                 .header_read_timeout(SILENCE)
                 .max_buf_size(HEAD);
-            server.serve(router.clone())
+            server.serve(router.into_make_service())
         });
         let servers = futures::future::try_join_all(servers);
         tokio::pin!(servers);
@@ -147,18 +165,18 @@ async fn answer(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
         request.headers(),
         &proxy.rules,
     ) {
-        Route::Token(asked) => token(&proxy.cache, asked).await,
+        Route::Token(asked) => token(&proxy, asked).await,
         Route::Info => reply::info(&proxy.rules.tenant_id),
         Route::Ready => reply::ready(),
         Route::Passthrough => match &proxy.passthrough {
-            Some(passthrough) => passthrough.forward(request).await,
-            None => refuse(&Refusal::PassthroughDenied),
+            Some(passthrough) => pass(&proxy.metrics, passthrough, request).await,
+            None => refuse(&proxy.metrics, &Refusal::PassthroughDenied),
         },
-        Route::Refuse(refusal) => refuse(&refusal),
+        Route::Refuse(refusal) => refuse(&proxy.metrics, &refusal),
     }
 }
 
-async fn token(cache: &Cache, asked: TokenRequest) -> Response {
+async fn token(proxy: &Proxy, asked: TokenRequest) -> Response {
     let TokenRequest {
         wanted,
         bypass_cache,
@@ -171,14 +189,28 @@ async fn token(cache: &Cache, asked: TokenRequest) -> Response {
         bypass_cache,
         "token request"
     );
-    match cache.token(&wanted, bypass_cache).await {
+    let outcome = proxy.cache.token(&wanted, bypass_cache).await;
+    let failure = outcome.as_ref().err().map(|refusal| refusal.error.class());
+    proxy.metrics.asked(protocol, failure);
+    match outcome {
         Ok(token) => reply::token(&token, &wanted, unix_seconds(SystemTime::now())),
         Err(refusal) => reply::no_token(&refusal),
     }
 }
 
-fn refuse(refusal: &Refusal) -> Response {
+async fn pass(metrics: &Metrics, passthrough: &Passthrough, request: Request) -> Response {
+    let outcome = passthrough.forward(request).await;
+    metrics.passed(outcome.as_ref().err());
+    match outcome {
+        Ok(answer) => answer,
+        Err(Unanswered::Loop) => reply::refused(&Refusal::Loop),
+        Err(Unanswered::NoAnswer(reason)) => reply::no_passthrough(&reason),
+    }
+}
+
+fn refuse(metrics: &Metrics, refusal: &Refusal) -> Response {
     debug!(%refusal, "request refused");
+    metrics.refused(refusal);
     reply::refused(refusal)
 }
 

@@ -4,19 +4,20 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{RawQuery, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use prometheus_client::registry::Registry;
 
-use super::metrics::Metrics;
 use super::ready::Readiness;
+use crate::exposition;
 
 /// Liveness, readiness and metrics.
-pub fn routes(readiness: Readiness, metrics: Arc<Metrics>) -> Router {
+pub fn routes(readiness: Readiness, registry: Arc<Registry>) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(readyz).with_state(readiness))
-        .route("/metrics", get(scrape).with_state(metrics))
+        .merge(exposition::routes(registry))
 }
 
 async fn readyz(State(readiness): State<Readiness>, RawQuery(query): RawQuery) -> Response {
@@ -44,17 +45,4 @@ async fn readyz(State(readiness): State<Readiness>, RawQuery(query): RawQuery) -
         format!("not ready, pending: {}", pending.join(", "))
     };
     (status, text).into_response()
-}
-
-async fn scrape(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Response {
-    let accept = headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect::<Vec<_>>()
-        .join(",");
-    match metrics.text(&accept) {
-        Ok((content_type, text)) => ([(header::CONTENT_TYPE, content_type)], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
 }

@@ -9,16 +9,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, prometheus_text, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::outcome::Outcome;
+use crate::exposition::{self, Labels};
 use crate::inject::Warning;
 
 /// The reference's buckets, in seconds.
@@ -28,16 +28,12 @@ const BUCKETS: [f64; 32] = [
     0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, //
     1.5, 2.0, 2.5, 3.0,
 ];
-const OPENMETRICS: &str = "application/openmetrics-text";
-const OPENMETRICS_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// Labels whose names and values are known when this is compiled.
-type Labels<const N: usize> = [(&'static str, &'static str); N];
 
 /// Everything the webhook measures.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
+    /// All of it, for who reads it.
+    pub registry: Arc<Registry>,
     admissions: Family<Labels<3>, Counter>,
     warnings: Family<Labels<1>, Counter>,
     durations: Durations,
@@ -69,7 +65,7 @@ struct Durations(Arc<RwLock<HashMap<Box<str>, Histogram>>>);
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut registry = Registry::default();
+        let mut registry = exposition::registry();
         let admissions = Family::<Labels<3>, Counter>::default();
         for outcome in Outcome::all() {
             for dry_run in [false, true] {
@@ -83,12 +79,7 @@ impl Default for Metrics {
         let lookups = Family::<Labels<2>, Counter>::default();
         let durations = Durations::default();
         let certificate_not_after = Gauge::default();
-        let build = Info::new([
-            ("version", env!("CARGO_PKG_VERSION")),
-            ("commit", env!("GIT_COMMIT")),
-        ]);
         registry.register_collector(Box::new(durations.clone()));
-        // A counter's name gets the ending _total, an information's _info.
         registry.register(
             "azwi_admission",
             "Admission requests by what became of them",
@@ -109,9 +100,8 @@ impl Default for Metrics {
             "Until when the served certificate is valid, in seconds since 1970",
             certificate_not_after.clone(),
         );
-        registry.register("azwi_build", "The running version", build);
         Metrics {
-            registry,
+            registry: Arc::new(registry),
             admissions,
             warnings,
             durations,
@@ -142,22 +132,6 @@ impl Metrics {
     pub fn answered(&self, namespace: &str, took: Duration, exists: impl Fn(&str) -> bool) {
         self.durations
             .observe(namespace, took.as_secs_f64(), exists);
-    }
-
-    /// Content type and text for a client that sends this `Accept`: OpenMetrics where it takes that, else the text
-    /// format 0.0.4, which everything takes.
-    ///
-    /// # Errors
-    /// Never, since a String can always be written to.
-    pub fn text(&self, accept: &str) -> Result<(&'static str, String), fmt::Error> {
-        let mut out = String::new();
-        if accept.contains(OPENMETRICS) {
-            text::encode(&mut out, &self.registry)?;
-            Ok((OPENMETRICS_CONTENT_TYPE, out))
-        } else {
-            prometheus_text::encode(&mut out, &self.registry)?;
-            Ok((prometheus_text::CONTENT_TYPE, out))
-        }
     }
 }
 

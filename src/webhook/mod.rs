@@ -163,7 +163,7 @@ impl Bound {
         let reviews = reviews.serve(handler::reviews(webhook).into_make_service());
         let health = axum_server::from_tcp(self.health_listener)?
             .handle(handle.clone())
-            .serve(health::routes(readiness.clone(), metrics).into_make_service());
+            .serve(health::routes(readiness.clone(), metrics.registry.clone()).into_make_service());
         tracing::info!(reviews = %self.reviews, health = %self.health, "listening");
         let drain = async {
             shutdown.cancelled().await;

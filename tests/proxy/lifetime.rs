@@ -92,7 +92,11 @@ async fn a_taken_address_is_named() {
         let proxy = arguments()
             .proxy(Duration::ZERO, tokio::time::Instant::now())
             .unwrap();
-        let error = proxy.bind(address.port()).await.unwrap_err().to_string();
+        let error = proxy
+            .bind(address.port(), None)
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains(&format!("can't listen on {address}")),
             "{error}"

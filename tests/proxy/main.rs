@@ -16,6 +16,8 @@ mod late;
 #[cfg(test)]
 mod lifetime;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod outage;
 #[cfg(test)]
 mod passthrough;
@@ -29,6 +31,9 @@ mod process;
 mod reading;
 #[cfg(test)]
 mod requests;
+#[cfg(test)]
+#[path = "../support/scrape.rs"]
+mod scrape;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

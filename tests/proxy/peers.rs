@@ -61,6 +61,7 @@ pub struct Seen {
 /// A proxy on free ports.
 pub struct Running {
     pub addresses: Vec<SocketAddr>,
+    pub metrics: Option<SocketAddr>,
     pub url: String,
     pub stop: CancellationToken,
     pub task: JoinHandle<std::io::Result<()>>,
@@ -248,12 +249,14 @@ impl Running {
         change(&mut args);
         let mut proxy = args.proxy(window, Instant::now()).unwrap();
         proxy.cache.refresh_pause = pause;
-        let bound = proxy.bind(args.port).await.unwrap();
+        let bound = proxy.bind(args.port, args.metrics).await.unwrap();
         let addresses = bound.addresses().to_vec();
+        let metrics = bound.metrics();
         let stop = CancellationToken::new();
         Self {
             url: format!("http://{}", addresses[0]),
             addresses,
+            metrics,
             task: tokio::spawn(server::Bound::run(bound, stop.clone())),
             stop,
             token_file,

@@ -7,6 +7,8 @@ mod health;
 mod lookups;
 mod metrics;
 mod reviews;
+#[path = "../support/scrape.rs"]
+mod scrape;
 #[path = "../support/mod.rs"]
 mod support;
 mod world;

@@ -1,13 +1,9 @@
 //! What is counted: exact names, one table of requests and the series each moves.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
+use crate::scrape::{Scrape, moved, series};
 use crate::world::{World, patch, pod, review, service_account};
-
-/// Series and their values.
-type Scrape = BTreeMap<String, f64>;
 
 /// The series of the histogram, without the ones that tell how long it took.
 const ANSWERED: &str = r#"azwi_mutation_request_count{namespace="shop",service_name="webhook"}"#;
@@ -15,28 +11,12 @@ const ANSWERED: &str = r#"azwi_mutation_request_count{namespace="shop",service_n
 async fn scrape(world: &World) -> Scrape {
     let (status, text) = world.get("/metrics").await;
     assert_eq!(status, 200);
-    let series = text.lines().filter(|line| !line.starts_with('#'));
-    let series = series.map(|line| line.rsplit_once(' ').unwrap());
+    let mut series = series(&text);
+    series.retain(|name, _| {
+        !name.starts_with("azwi_mutation_request_bucket")
+            && !name.starts_with("azwi_mutation_request_sum")
+    });
     series
-        .filter(|(name, _)| {
-            !name.starts_with("azwi_mutation_request_bucket")
-                && !name.starts_with("azwi_mutation_request_sum")
-        })
-        .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
-        .collect()
-}
-
-/// The series that went up by one; nothing else may have moved.
-fn moved(before: &Scrape, after: &Scrape) -> Vec<String> {
-    let change =
-        |(name, value): (&String, &f64)| (name.clone(), value - before.get(name).unwrap_or(&0.0));
-    let changed: Vec<_> = after
-        .iter()
-        .map(change)
-        .filter(|(_, by)| *by != 0.0)
-        .collect();
-    assert!(changed.iter().all(|(_, by)| *by == 1.0), "{changed:?}");
-    changed.into_iter().map(|(name, _)| name).collect()
 }
 
 fn admission(result: &str, reason: &str, dry_run: bool) -> String {
