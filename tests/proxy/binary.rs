@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use http::Method;
 
 use crate::peers::{Answer, METADATA, Peer, SECRET, TOKEN, TempFile, assertion, raw};
-use crate::process::{Pairs, command, free_port, terminate, wait_for};
+use crate::process::{Pairs, command, free_port, identity, terminate, wait_for};
 
 #[tokio::test]
 async fn serves_by_environment() {
@@ -14,22 +14,19 @@ async fn serves_by_environment() {
         Peer::start_tls([Answer::token("t", 3600), Answer::denied(400, 700_213)]).await;
     let file = TempFile::new(&assertion("sa"));
     let port = free_port();
-    let proxy = command(&[
-        ("PROXY_PORT", &port),
-        ("AZURE_CLIENT_ID", "client"),
-        ("AZURE_TENANT_ID", "tenant"),
-        ("AZURE_AUTHORITY_HOST", &format!("{}/", entra.url)),
-        ("AZURE_FEDERATED_TOKEN_FILE", file.0.to_str().unwrap()),
-        ("IDENTITY_HEADER", SECRET),
-        (
-            "IDENTITY_INJECTOR_ACCEPTED_HEADERS",
-            "first-value\nsecond-value",
-        ),
-        ("IMDS_PASSTHROUGH", "deny"),
-        ("SSL_CERT_FILE", ca.0.to_str().unwrap()),
-    ])
-    .spawn()
-    .unwrap();
+    let authority = format!("{}/", entra.url);
+    let proxy = command(&identity(&port, &authority, &file))
+        .envs([
+            ("IDENTITY_HEADER", SECRET),
+            (
+                "IDENTITY_INJECTOR_ACCEPTED_HEADERS",
+                "first-value\nsecond-value",
+            ),
+            ("IMDS_PASSTHROUGH", "deny"),
+            ("SSL_CERT_FILE", ca.0.to_str().unwrap()),
+        ])
+        .spawn()
+        .unwrap();
     wait_for(&port).await;
     let address = format!("127.0.0.1:{port}").parse().unwrap();
     let get = async |query: &str, headers: Pairs<'_>| {
@@ -76,17 +73,10 @@ async fn outbound_proxies_are_for_entra_only() {
     let node = Peer::start([Answer::new(200, "straight from the node")]).await;
     let file = TempFile::new(&assertion("sa"));
     let port = free_port();
-    let proxy = command(&[
-        ("PROXY_PORT", &port),
-        ("AZURE_CLIENT_ID", "client"),
-        ("AZURE_TENANT_ID", "tenant"),
-        ("AZURE_AUTHORITY_HOST", "http://127.0.0.1:1/"),
-        ("AZURE_FEDERATED_TOKEN_FILE", file.0.to_str().unwrap()),
-        ("IMDS_URL", &node.url),
-        ("http_proxy", &outbound.url),
-    ])
-    .spawn()
-    .unwrap();
+    let proxy = command(&identity(&port, "http://127.0.0.1:1/", &file))
+        .envs([("IMDS_URL", &node.url), ("http_proxy", &outbound.url)])
+        .spawn()
+        .unwrap();
     wait_for(&port).await;
     let address = format!("127.0.0.1:{port}").parse().unwrap();
     let token = raw(

@@ -7,7 +7,7 @@ use http::Method;
 use identity_injector::azure::settling::SETTLING_WINDOW;
 
 use crate::peers::{Answer, METADATA, Peer, Running, TOKEN, TempFile, assertion, raw};
-use crate::process::{command, free_port, terminate, wait_for};
+use crate::process::{command, free_port, identity, terminate, wait_for};
 
 /// What Entra says of an identity that it does not know yet.
 const SPREADING: [u32; 5] = [70021, 700_211, 700_213, 70025, 700_016];
@@ -106,15 +106,9 @@ async fn is_told_once_in_the_log_and_holds_nobody_who_leaves() {
     let entra = Peer::start([Answer::denied(400, 700_213)]).await;
     let file = TempFile::new(&assertion("sa"));
     let port = free_port();
-    let proxy = command(&[
-        ("PROXY_PORT", &port),
-        ("AZURE_CLIENT_ID", "client"),
-        ("AZURE_TENANT_ID", "tenant"),
-        ("AZURE_AUTHORITY_HOST", &entra.url),
-        ("AZURE_FEDERATED_TOKEN_FILE", file.0.to_str().unwrap()),
-    ])
-    .spawn()
-    .unwrap();
+    let proxy = command(&identity(&port, &entra.url, &file))
+        .spawn()
+        .unwrap();
     wait_for(&port).await;
     let address = format!("127.0.0.1:{port}").parse().unwrap();
     let ask = async |resource: &str| {

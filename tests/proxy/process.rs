@@ -6,6 +6,8 @@ use std::process::{Output, Stdio};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
+use crate::peers::TempFile;
+
 /// Variables or headers.
 pub type Pairs<'a> = &'a [(&'a str, &'a str)];
 
@@ -21,6 +23,21 @@ pub fn command(environment: Pairs<'_>) -> Command {
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     command
+}
+
+/// The variables that an injected proxy has, with an Entra of our own.
+pub fn identity<'a>(
+    port: &'a str,
+    authority: &'a str,
+    token: &'a TempFile,
+) -> [(&'a str, &'a str); 5] {
+    [
+        ("PROXY_PORT", port),
+        ("AZURE_CLIENT_ID", "client"),
+        ("AZURE_TENANT_ID", "tenant"),
+        ("AZURE_AUTHORITY_HOST", authority),
+        ("AZURE_FEDERATED_TOKEN_FILE", token.0.to_str().unwrap()),
+    ]
 }
 
 pub fn free_port() -> String {
