@@ -155,7 +155,8 @@ async fn read(request: extract::Request) -> Result<Review, (StatusCode, String)>
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
-    if content_type.split(';').next().map(str::trim) != Some("application/json") {
+    let media_type = content_type.split(';').next().unwrap_or_default();
+    if !media_type.trim().eq_ignore_ascii_case("application/json") {
         let sentence = format!("content type {content_type:?}: application/json is expected");
         return Err((StatusCode::BAD_REQUEST, sentence));
     }

@@ -71,6 +71,9 @@ pub enum Unreadable {
     /// Nothing was sent.
     #[error("request body is empty: an AdmissionReview is expected")]
     Empty,
+    /// Something else than an object; a list would pass for one by the order of its elements.
+    #[error("request body is no AdmissionReview: a JSON object is expected")]
+    NoObject,
     /// No JSON, or no review.
     #[error("request body is no AdmissionReview: {0}")]
     Syntax(#[from] serde_json::Error),
@@ -116,6 +119,9 @@ impl Review {
     pub fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
         if bytes.is_empty() {
             return Err(Unreadable::Empty);
+        }
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(Unreadable::NoObject);
         }
         let review: Review = serde_json::from_slice(bytes)?;
         let known = ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"]
@@ -219,7 +225,12 @@ mod tests {
             (
                 "no JSON",
                 "pod".to_owned(),
-                Err("request body is no AdmissionReview: expected value"),
+                Err("request body is no AdmissionReview: a JSON object"),
+            ),
+            (
+                "a list in the order of the fields",
+                r#"["admission.k8s.io/v1","AdmissionReview",{"uid":"u"}]"#.to_owned(),
+                Err("request body is no AdmissionReview: a JSON object"),
             ),
             (
                 "no request",

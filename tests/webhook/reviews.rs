@@ -87,6 +87,7 @@ async fn a_body_that_is_no_review_is_refused_in_a_sentence() {
             400,
             "content type \"text/plain\": application/json is expected",
         ),
+        ("upper case", "Application/JSON", review.clone(), 200, ""),
         (
             "charset",
             "application/json; charset=utf-8",
