@@ -101,6 +101,9 @@ impl Directory {
             self.lookups.cached.inc();
             return Ok(Some(known));
         }
+        if !is_name(name) {
+            return Ok(None);
+        }
         let api: Api<PartialObjectMeta<ServiceAccount>> =
             Api::namespaced(self.client.clone(), namespace);
         let object = format!("ServiceAccount {namespace}/{name}");
@@ -162,6 +165,15 @@ impl Directory {
             Ok(Ok(found)) => Ok(found.map(|found| annotations(&found.metadata))),
         }
     }
+}
+
+/// Whether an object can have this name, a DNS subdomain. What can't is asked of nobody: it would become part of a path.
+fn is_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    text.len() <= 253
+        && text
+            .split('.')
+            .all(|label| !label.is_empty() && label.bytes().all(plain))
 }
 
 impl Store {
@@ -316,5 +328,26 @@ mod tests {
             sentence.ends_with("(Connect): Connection refused"),
             "{sentence}"
         );
+    }
+
+    #[test]
+    fn names() {
+        let longest = "a".repeat(253);
+        let table = [
+            ("default", true),
+            ("build.robot-1", true),
+            (&longest, true),
+            (&format!("{longest}a"), false),
+            ("", false),
+            ("a..b", false),
+            ("../../namespaces", false),
+            ("a/b", false),
+            ("a?watch=true", false),
+            ("Default", false),
+            ("a%2fb", false),
+        ];
+        for (name, expected) in table {
+            assert_eq!(is_name(name), expected, "{name:?}");
+        }
     }
 }
