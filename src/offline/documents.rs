@@ -29,18 +29,18 @@ pub struct Document {
     pub text: String,
 }
 
-/// Reads any number of documents; empty ones are dropped. Scalars are read as kubectl reads them (YAML 1.1).
+/// Reads any number of documents; empty ones are dropped. Scalars are read as kubectl reads them (YAML 1.1), but for
+/// words such as `tRUE`, which are no text here.
 ///
 /// # Errors
 /// For the first place that is no YAML.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Document>, Error> {
     let mut documents = Vec::new();
     for (line, text) in split(text) {
-        // The lines before it, empty, so that an error names the line in the file.
-        let padded = "\n".repeat(line) + &text;
-        let options = serde_saphyr::options! { legacy_octal_numbers: true, budget: None };
-        let value: Value =
-            serde_saphyr::from_str_with_options(&padded, options).map_err(|error| {
+        // Again after as many lines as stand before it, so that an error names the line in the file.
+        let value = read(&text)
+            .or_else(|_| read(&("\n".repeat(line) + &text)))
+            .map_err(|error| {
                 let reason = error
                     .without_snippet()
                     .render_with_formatter(&UserMessageFormatter);
@@ -54,6 +54,11 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Document>, Error> {
         }
     }
     Ok(documents)
+}
+
+fn read(text: &str) -> Result<Value, serde_saphyr::Error> {
+    let options = serde_saphyr::options! { legacy_octal_numbers: true, budget: None };
+    serde_saphyr::from_str_with_options(text, options)
 }
 
 /// The documents' texts, with the number of lines before each. Lines that begin with `---` or `...` part them, which
