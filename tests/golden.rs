@@ -152,6 +152,23 @@ fn uninject_says_what_it_can_not_undo() {
     }
 }
 
+#[test]
+fn explain_says_that_there_is_nothing_to_explain() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("manifest");
+    for text in ["", "kind: pod\n", "kind: Service\n"] {
+        std::fs::write(&file, text).unwrap();
+        let ran = command("explain", &file).output().unwrap();
+        let said = String::from_utf8(ran.stderr).unwrap();
+        assert!(said.starts_with("nothing to explain: "), "{text:?}: {said}");
+        assert_eq!(
+            (ran.stdout.len(), ran.status.code()),
+            (0, Some(0)),
+            "{text:?}"
+        );
+    }
+}
+
 /// Two documents, however they are parted, are the same two.
 #[test]
 fn documents_are_parted_in_many_ways() {

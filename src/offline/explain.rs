@@ -72,6 +72,11 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
             }
         }
     }
+    if reports.is_empty() {
+        eprintln!(
+            "nothing to explain: no document is a Pod or of a kind that makes Pods (kinds have case)"
+        );
+    }
     let text = match args.output {
         Output::Json => serde_json::to_string_pretty(&reports)? + "\n",
         Output::Table => {
