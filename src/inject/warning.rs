@@ -175,7 +175,7 @@ impl fmt::Display for Warning {
             Warning::NotRequested { service_account } => {
                 write!(
                     f,
-                    "not injected: pod has no label {}, but ServiceAccount {service_account} a client-id",
+                    "not injected: pod has no label {}, but ServiceAccount {service_account} has a client-id",
                     names::USE
                 )
             }
