@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{self, DefaultBodyLimit, FromRequest, Query, State};
+use axum::extract::{self, DefaultBodyLimit, FromRequest, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use serde::Deserialize;
 use serde_json::Value;
+use url::form_urlencoded;
 
 use super::api_server::ApiServer;
 use super::directory::{Directory, LookupError};
@@ -67,46 +67,26 @@ async fn other_method(method: Method) -> (StatusCode, String) {
     (StatusCode::METHOD_NOT_ALLOWED, sentence)
 }
 
-/// The API server's `?timeout=10s`.
-#[derive(Debug, Default, Deserialize)]
-struct Timeout {
-    #[serde(default)]
-    timeout: Option<String>,
+/// What is left for look-ups: 80 % of what the API server waits, which it says as `?timeout=10s`.
+fn budget(query: &str) -> Duration {
+    let timeout = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "timeout");
+    let seconds = timeout.and_then(|(_, text)| text.strip_suffix('s')?.parse().ok());
+    seconds
+        .map_or(DEFAULT_TIMEOUT, Duration::from_secs)
+        .min(LONGEST_TIMEOUT)
+        .mul_f64(0.8)
 }
 
-impl Timeout {
-    /// What is left for look-ups: 80 % of what the API server waits.
-    fn budget(&self) -> Duration {
-        let seconds = self
-            .timeout
-            .as_deref()
-            .and_then(|text| text.strip_suffix('s'))
-            .and_then(|text| text.parse().ok());
-        seconds
-            .map_or(DEFAULT_TIMEOUT, Duration::from_secs)
-            .min(LONGEST_TIMEOUT)
-            .mul_f64(0.8)
-    }
+async fn mutate(State(webhook): State<Arc<Webhook>>, request: extract::Request) -> Response {
+    respond(&webhook, Asked::Pod, request).await
 }
 
-async fn mutate(
-    State(webhook): State<Arc<Webhook>>,
-    Query(timeout): Query<Timeout>,
-    request: extract::Request,
-) -> Response {
-    respond(&webhook, Asked::Pod, &timeout, request).await
-}
-
-async fn warn(
-    State(webhook): State<Arc<Webhook>>,
-    Query(timeout): Query<Timeout>,
-    request: extract::Request,
-) -> Response {
-    respond(&webhook, Asked::Workload, &timeout, request).await
+async fn warn(State(webhook): State<Arc<Webhook>>, request: extract::Request) -> Response {
+    respond(&webhook, Asked::Workload, request).await
 }
 
 /// What a route is asked about.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Asked {
     /// A new pod, to be patched or refused.
     Pod,
@@ -114,19 +94,16 @@ enum Asked {
     Workload,
 }
 
-async fn respond(
-    webhook: &Webhook,
-    asked: Asked,
-    timeout: &Timeout,
-    request: extract::Request,
-) -> Response {
+async fn respond(webhook: &Webhook, asked: Asked, request: extract::Request) -> Response {
     let start = Instant::now();
-    let deadline = start + timeout.budget();
+    let deadline = start + budget(request.uri().query().unwrap_or_default());
     let read = tokio::time::timeout_at(deadline.into(), read(request)).await;
     let review = match read.unwrap_or_else(|_| Err(too_slow())) {
         Ok(review) => review,
         Err(refused) => {
             webhook.metrics.admitted(Outcome::Unreadable, false);
+            let (status, reason) = &refused;
+            tracing::warn!(status = status.as_u16(), reason, "no review");
             return refused.into_response();
         }
     };
@@ -136,8 +113,8 @@ async fn respond(
     };
     let body = review.answer(&answer);
     let took = start.elapsed();
-    webhook.count(&review.request, answer.outcome, took);
-    log(&review.request, &answer, took);
+    webhook.count(asked, &review.request, answer.outcome, took);
+    log(asked, &review.request, &answer, took);
     match body {
         Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
@@ -238,12 +215,14 @@ impl Webhook {
         }))
     }
 
-    fn count(&self, request: &Request, outcome: Outcome, took: Duration) {
+    fn count(&self, asked: Asked, request: &Request, outcome: Outcome, took: Duration) {
         let dry_run = request.dry_run == Some(true);
         self.metrics.admitted(outcome, dry_run);
-        self.metrics.answered(&request.namespace, took, |name| {
-            self.directory.knows_namespace(name)
-        });
+        if asked == Asked::Pod {
+            self.metrics.answered(&request.namespace, took, |name| {
+                self.directory.knows_namespace(name)
+            });
+        }
     }
 }
 
@@ -304,18 +283,26 @@ fn answer(pod: &Value, verdict: Verdict) -> Answer {
     }
 }
 
-fn log(request: &Request, answer: &Answer, took: Duration) {
+fn log(asked: Asked, request: &Request, answer: &Answer, took: Duration) {
     let metadata = |key| Pod(&request.object).metadata(key)?.as_str();
+    let name = metadata("name").or_else(|| metadata("generateName"));
+    let (pod, workload) = match asked {
+        Asked::Pod => (name, None),
+        Asked::Workload => (
+            None,
+            name.map(|name| format!("{}/{name}", request.kind.kind)),
+        ),
+    };
     let reason = answer.outcome.reason();
     tracing::info!(
         uid = request.uid,
         namespace = request.namespace,
-        pod = metadata("name").or_else(|| metadata("generateName")),
+        pod,
+        workload,
         decision = answer.outcome.result(),
         reason = (!reason.is_empty()).then_some(reason),
         denial = answer.denial.as_ref().map(|denial| denial.message.as_str()),
         dry_run = request.dry_run.filter(|dry_run| *dry_run),
-        // A u128 would be a text in JSON.
         micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         "admission"
     );
@@ -328,18 +315,16 @@ mod tests {
     #[test]
     fn budgets() {
         let table = [
-            (None, 8_000),
-            (Some("5s"), 4_000),
-            (Some("30s"), 24_000),
-            (Some("soon"), 8_000),
-            (Some("18446744073709551615s"), 24_000),
-            (Some("99999999999999999999s"), 8_000),
+            ("", 8_000),
+            ("timeout=5s", 4_000),
+            ("timeout=30s", 24_000),
+            ("dryRun=All&timeout=5s&timeout=30s", 4_000),
+            ("timeout=soon", 8_000),
+            ("timeout=18446744073709551615s", 24_000),
+            ("timeout=99999999999999999999s", 8_000),
         ];
-        for (timeout, millis) in table {
-            let asked = Timeout {
-                timeout: timeout.map(str::to_owned),
-            };
-            assert_eq!(asked.budget(), Duration::from_millis(millis), "{timeout:?}");
+        for (query, millis) in table {
+            assert_eq!(budget(query), Duration::from_millis(millis), "{query}");
         }
     }
 }

@@ -243,6 +243,11 @@ async fn workloads_are_warned_of_and_counted() {
         metrics.contains("azwi_admission_warnings_total{reason=\"above_template\"} 2"),
         "{metrics}"
     );
+    // The reference measures pods there.
+    assert!(
+        !metrics.contains("azwi_mutation_request_count{"),
+        "{metrics}"
+    );
 }
 
 /// A server that waits for acknowledgements before it sends the rest of an answer waits for 40 ms and more: a client
