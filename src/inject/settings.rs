@@ -5,9 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::Refusal;
-use super::quantity::Quantity;
 use super::sources::Sources;
+use super::{Refusal, Resources};
 use crate::names;
 
 /// What was asked for, checked.
@@ -56,19 +55,6 @@ pub enum Passthrough {
     Allow,
     /// They are answered 404.
     Deny,
-}
-
-/// Requests and limits of an injected container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Resources {
-    /// CPU request.
-    pub cpu_request: Quantity,
-    /// CPU limit.
-    pub cpu_limit: Quantity,
-    /// Memory request.
-    pub memory_request: Quantity,
-    /// Memory limit.
-    pub memory_limit: Quantity,
 }
 
 impl Capture {
@@ -238,68 +224,6 @@ impl Sources<'_> {
             }
         })?;
         Ok(Some(text.to_owned()))
-    }
-
-    fn resources(self) -> Result<Resources, Refusal> {
-        let default = &self.defaults.resources;
-        let (cpu_request, cpu_limit) = self.pair(
-            (names::PROXY_CPU_REQUEST, &default.cpu_request),
-            (names::PROXY_CPU_LIMIT, &default.cpu_limit),
-        )?;
-        let (memory_request, memory_limit) = self.pair(
-            (names::PROXY_MEMORY_REQUEST, &default.memory_request),
-            (names::PROXY_MEMORY_LIMIT, &default.memory_limit),
-        )?;
-        Ok(Resources {
-            cpu_request,
-            cpu_limit,
-            memory_request,
-            memory_limit,
-        })
-    }
-
-    /// A request and its limit. Where only one is given, the other's default yields to it.
-    fn pair(
-        self,
-        (request_key, default_request): (&'static str, &Quantity),
-        (limit_key, default_limit): (&'static str, &Quantity),
-    ) -> Result<(Quantity, Quantity), Refusal> {
-        match (self.quantity(request_key)?, self.quantity(limit_key)?) {
-            (Some(request), Some(limit)) if request > limit => Err(Refusal::RequestAboveLimit {
-                request_key,
-                request: request.to_string(),
-                limit_key,
-                limit: limit.to_string(),
-            }),
-            (Some(request), Some(limit)) => Ok((request, limit)),
-            (Some(request), None) => {
-                let limit = if request > *default_limit {
-                    &request
-                } else {
-                    default_limit
-                };
-                Ok((request.clone(), limit.clone()))
-            }
-            (None, Some(limit)) => {
-                let request = if limit < *default_request {
-                    &limit
-                } else {
-                    default_request
-                };
-                Ok((request.clone(), limit.clone()))
-            }
-            (None, None) => Ok((default_request.clone(), default_limit.clone())),
-        }
-    }
-
-    fn quantity(self, key: &'static str) -> Result<Option<Quantity>, Refusal> {
-        let Some(value) = self.get(key) else {
-            return Ok(None);
-        };
-        value.parse().map(Some).map_err(|_| Refusal::Quantity {
-            key,
-            value: value.to_owned(),
-        })
     }
 
     fn word<T, const N: usize>(
