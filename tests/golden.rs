@@ -229,6 +229,35 @@ fn unknown_fields_survive() {
     assert_eq!(pod["spec"]["initContainers"][2]["futureField"], "kept");
 }
 
+/// A server that would make pods no API server takes does not start.
+#[test]
+fn a_request_above_its_limit_is_a_mistake_of_the_command_line() {
+    let walk = Path::new("tests/walk/pod.yaml");
+    let mut offline = ["inject", "explain"].map(|name| command(name, walk));
+    let mut webhook = Command::new(env!("CARGO_BIN_EXE_identity-injector"));
+    webhook.env_clear().arg("webhook");
+    for command in offline.iter_mut().chain([&mut webhook]) {
+        command.env("PROXY_CPU_REQUEST", "2");
+        let ran = command.args(["--proxy-cpu-limit", "1"]).output().unwrap();
+        let said = String::from_utf8_lossy(&ran.stderr);
+        let sentence = "error: --proxy-cpu-request 2 is more than --proxy-cpu-limit 1; \
+                        lower the request or raise the limit\n";
+        assert_eq!((ran.status.code(), &*said), (Some(64), sentence));
+    }
+}
+
+/// Of a flag alone the other side's default yields.
+#[test]
+fn a_request_lifts_the_limit_that_nobody_set() {
+    let walk = Path::new("tests/walk/pod.yaml");
+    let mut command = command("inject", walk);
+    let ran = command.args(["-o", "json", "--proxy-cpu-request", "2"]);
+    let pod: Value = serde_json::from_slice(&ran.output().unwrap().stdout).unwrap();
+    for container in pod["spec"]["initContainers"].as_array().unwrap() {
+        assert_eq!(container["resources"]["limits"]["cpu"], "2", "{container}");
+    }
+}
+
 fn folders() -> Vec<PathBuf> {
     let mut folders: Vec<_> = std::fs::read_dir("tests/cases")
         .unwrap()

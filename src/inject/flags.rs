@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{Capture, Defaults, NotAQuantity, Passthrough, Quantity, Resources};
+use super::{Capture, Defaults, Passthrough, Resources};
 use crate::cloud::Cloud;
 use crate::names;
 
@@ -34,18 +34,8 @@ pub struct Flags {
     /// What becomes of IMDS paths other than identity, unless pod or Namespace say
     #[arg(long, env = "IMDS_PASSTHROUGH", value_enum, default_value_t)]
     imds_passthrough: Passthrough,
-    /// CPU request of the injected containers
-    #[arg(long, env = "PROXY_CPU_REQUEST", default_value = "10m", value_parser = quantity)]
-    proxy_cpu_request: Quantity,
-    /// CPU limit of the injected containers
-    #[arg(long, env = "PROXY_CPU_LIMIT", default_value = "100m", value_parser = quantity)]
-    proxy_cpu_limit: Quantity,
-    /// Memory request of the injected containers
-    #[arg(long, env = "PROXY_MEMORY_REQUEST", default_value = "16Mi", value_parser = quantity)]
-    proxy_memory_request: Quantity,
-    /// Memory limit of the injected containers
-    #[arg(long, env = "PROXY_MEMORY_LIMIT", default_value = "64Mi", value_parser = quantity)]
-    proxy_memory_limit: Quantity,
+    #[command(flatten)]
+    resources: Resources,
 }
 
 /// Whether the proxy runs as a native sidecar.
@@ -89,12 +79,7 @@ impl Flags {
             capture: self.capture,
             imds_passthrough: self.imds_passthrough,
             token_expiration: names::DEFAULT_TOKEN_EXPIRATION,
-            resources: Resources {
-                cpu_request: self.proxy_cpu_request.clone(),
-                cpu_limit: self.proxy_cpu_limit.clone(),
-                memory_request: self.proxy_memory_request.clone(),
-                memory_limit: self.proxy_memory_limit.clone(),
-            },
+            resources: self.resources.clone(),
         }
     }
 
@@ -103,12 +88,6 @@ impl Flags {
     pub fn asks_the_api_server(&self) -> bool {
         self.native_sidecar == NativeSidecar::Auto
     }
-}
-
-fn quantity(text: &str) -> Result<Quantity, String> {
-    text.parse().map_err(|NotAQuantity| {
-        "not a quantity; use a number with a unit as in 10m, 0.5, 64Mi".to_owned()
-    })
 }
 
 fn https(text: &str) -> Result<String, String> {

@@ -5,9 +5,9 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::Refusal;
-use super::quantity::Quantity;
+use super::keys::{Key, Place};
 use super::sources::Sources;
+use super::{Refusal, Resources};
 use crate::names;
 
 /// What was asked for, checked.
@@ -56,19 +56,6 @@ pub enum Passthrough {
     Allow,
     /// They are answered 404.
     Deny,
-}
-
-/// Requests and limits of an injected container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Resources {
-    /// CPU request.
-    pub cpu_request: Quantity,
-    /// CPU limit.
-    pub cpu_limit: Quantity,
-    /// Memory request.
-    pub memory_request: Quantity,
-    /// Memory limit.
-    pub memory_limit: Quantity,
 }
 
 impl Capture {
@@ -123,8 +110,21 @@ impl Sources<'_> {
     /// # Errors
     /// When the value is no boolean.
     pub fn proxy_requested(self) -> Result<bool, Refusal> {
-        self.get(names::INJECT_PROXY)
-            .map_or(Ok(false), |value| boolean(names::INJECT_PROXY, value))
+        let annotation = self.find(names::INJECT_PROXY);
+        annotation.map_or(Ok(false), |(key, value)| legal_boolean(key, value))
+    }
+
+    /// What the pod's label says, if anything.
+    ///
+    /// # Errors
+    /// When the value is no boolean.
+    pub fn asked_by_label(self) -> Result<Option<bool>, Refusal> {
+        let key = Key {
+            name: names::USE,
+            place: Place::PodLabel,
+        };
+        let label = self.pod.label(key.name);
+        label.map(|value| legal_boolean(key, value)).transpose()
     }
 
     /// Whether the Namespace gives identity to every pod whose ServiceAccount has a client id.
@@ -132,21 +132,8 @@ impl Sources<'_> {
     /// # Errors
     /// When the value is none of the two.
     pub fn selects_by_service_account(self) -> Result<bool, Refusal> {
-        let Some(value) = self.get(names::SELECT) else {
-            return Ok(false);
-        };
-        match value {
-            "service-account" => Ok(true),
-            "requested" => Ok(false),
-            _ => {
-                let legal = "requested or service-account";
-                Err(Refusal::Word {
-                    key: names::SELECT,
-                    value: value.to_owned(),
-                    legal,
-                })
-            }
-        }
+        let words = [("requested", false), ("service-account", true)];
+        self.word(names::SELECT, words, "requested or service-account", false)
     }
 
     /// How requests for IMDS reach the proxy.
@@ -168,8 +155,14 @@ impl Sources<'_> {
     /// # Errors
     /// When the value is none.
     pub fn port(self) -> Result<u16, Refusal> {
-        self.get(names::PROXY_PORT)
-            .map_or(Ok(names::DEFAULT_PROXY_PORT), port)
+        let Some((key, value)) = self.find(names::PROXY_PORT) else {
+            return Ok(names::DEFAULT_PROXY_PORT);
+        };
+        let port = value.parse().ok().filter(|port| *port > 0);
+        port.ok_or_else(|| Refusal::Port {
+            key,
+            value: value.to_owned(),
+        })
     }
 
     fn proxy(self) -> Result<Proxy, Refusal> {
@@ -190,8 +183,7 @@ impl Sources<'_> {
     }
 
     fn token_expiration(self) -> Result<i64, Refusal> {
-        let key = names::TOKEN_EXPIRATION;
-        let Some(value) = self.get(key) else {
+        let Some((key, value)) = self.find(names::TOKEN_EXPIRATION) else {
             return Ok(self.defaults.token_expiration);
         };
         let seconds: i64 = value.parse().map_err(|_| Refusal::Expiration {
@@ -206,8 +198,8 @@ impl Sources<'_> {
     }
 
     fn skip_containers(self) -> Vec<String> {
-        let names = self.get(names::SKIP_CONTAINERS).unwrap_or_default();
-        names
+        let list = self.find(names::SKIP_CONTAINERS);
+        list.map_or("", |(_, value)| value)
             .split(';')
             .map(str::trim)
             .filter(|name| !name.is_empty())
@@ -227,8 +219,7 @@ impl Sources<'_> {
     }
 
     fn resource_ids(self) -> Result<Option<String>, Refusal> {
-        let key = names::RESOURCE_IDS;
-        let Some(text) = self.get(key) else {
+        let Some((key, text)) = self.find(names::RESOURCE_IDS) else {
             return Ok(None);
         };
         serde_json::from_str::<BTreeMap<String, String>>(text).map_err(|error| {
@@ -240,76 +231,14 @@ impl Sources<'_> {
         Ok(Some(text.to_owned()))
     }
 
-    fn resources(self) -> Result<Resources, Refusal> {
-        let default = &self.defaults.resources;
-        let (cpu_request, cpu_limit) = self.pair(
-            (names::PROXY_CPU_REQUEST, &default.cpu_request),
-            (names::PROXY_CPU_LIMIT, &default.cpu_limit),
-        )?;
-        let (memory_request, memory_limit) = self.pair(
-            (names::PROXY_MEMORY_REQUEST, &default.memory_request),
-            (names::PROXY_MEMORY_LIMIT, &default.memory_limit),
-        )?;
-        Ok(Resources {
-            cpu_request,
-            cpu_limit,
-            memory_request,
-            memory_limit,
-        })
-    }
-
-    /// A request and its limit. Where only one is given, the other's default yields to it.
-    fn pair(
-        self,
-        (request_key, default_request): (&'static str, &Quantity),
-        (limit_key, default_limit): (&'static str, &Quantity),
-    ) -> Result<(Quantity, Quantity), Refusal> {
-        match (self.quantity(request_key)?, self.quantity(limit_key)?) {
-            (Some(request), Some(limit)) if request > limit => Err(Refusal::RequestAboveLimit {
-                request_key,
-                request: request.to_string(),
-                limit_key,
-                limit: limit.to_string(),
-            }),
-            (Some(request), Some(limit)) => Ok((request, limit)),
-            (Some(request), None) => {
-                let limit = if request > *default_limit {
-                    &request
-                } else {
-                    default_limit
-                };
-                Ok((request.clone(), limit.clone()))
-            }
-            (None, Some(limit)) => {
-                let request = if limit < *default_request {
-                    &limit
-                } else {
-                    default_request
-                };
-                Ok((request.clone(), limit.clone()))
-            }
-            (None, None) => Ok((default_request.clone(), default_limit.clone())),
-        }
-    }
-
-    fn quantity(self, key: &'static str) -> Result<Option<Quantity>, Refusal> {
-        let Some(value) = self.get(key) else {
-            return Ok(None);
-        };
-        value.parse().map(Some).map_err(|_| Refusal::Quantity {
-            key,
-            value: value.to_owned(),
-        })
-    }
-
     fn word<T, const N: usize>(
         self,
-        key: &'static str,
+        name: &'static str,
         words: [(&str, T); N],
         legal: &'static str,
         default: T,
     ) -> Result<T, Refusal> {
-        let Some(value) = self.get(key) else {
+        let Some((key, value)) = self.find(name) else {
             return Ok(default);
         };
         let known = words
@@ -325,25 +254,19 @@ impl Sources<'_> {
     }
 }
 
-/// Reads a boolean. The empty text is true, since the reference injects on the key's presence.
-///
-/// # Errors
-/// When the value is none of the known ones.
-pub fn boolean(key: &'static str, value: &str) -> Result<bool, Refusal> {
+/// Reads a boolean; nothing where it is none. The empty text is true, since the reference injects on the key's presence.
+#[must_use]
+pub fn boolean(value: &str) -> Option<bool> {
     match value.to_ascii_lowercase().as_str() {
-        "" | "true" | "1" | "yes" | "on" => Ok(true),
-        "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err(Refusal::Boolean {
-            key,
-            value: value.to_owned(),
-        }),
+        "" | "true" | "1" | "yes" | "on" => Some(true),
+        "false" | "0" | "no" | "off" => Some(false),
+        _ => None,
     }
 }
 
-fn port(value: &str) -> Result<u16, Refusal> {
-    let port = value.parse().ok().filter(|port| *port > 0);
-    port.ok_or_else(|| Refusal::Port {
-        key: names::PROXY_PORT,
+fn legal_boolean(key: Key, value: &str) -> Result<bool, Refusal> {
+    boolean(value).ok_or_else(|| Refusal::Boolean {
+        key,
         value: value.to_owned(),
     })
 }
