@@ -84,20 +84,62 @@ impl World {
         assert!(pod["metadata"]["annotations"]["identity-injector.io/status"].is_null());
     }
 
-    pub async fn refusal_is_shown(&self) {
-        let pod = WALK
-            .replace("httpbin-pod", "refused")
-            .replace("\"8000\"", "\"80000\"");
-        let status = self
-            .post("/api/v1/namespaces/walk/pods", &pod)
+    pub async fn refusals_are_shown(&self) {
+        let port = "azure.workload.identity/proxy-sidecar-port: \"8000\"";
+        let expiration = "azure.workload.identity/service-account-token-expiration";
+        let seconds = "is not a number of seconds; use a whole number from 3600 to 86400";
+        let of_port = |value| {
+            format!(
+                "azure.workload.identity/proxy-sidecar-port: \"{value}\" is not a port; use a number from 1 to 65535"
+            )
+        };
+        let of_range = |value| {
+            format!(
+                "token expiration {value} not valid. Expected value to be between 3600 and 86400 ({expiration})"
+            )
+        };
+        // what of the walk's pod is replaced by what, and the sentence
+        let table = [
+            ("\"8000\"", "\"80000\"".to_owned(), of_port("80000")),
+            ("\"8000\"", "http".to_owned(), of_port("http")),
+            (port, format!("{expiration}: \"3599\""), of_range(3599)),
+            (port, format!("{expiration}: \"86401\""), of_range(86401)),
+            (
+                port,
+                format!("{expiration}: 3600s"),
+                format!("{expiration}: \"3600s\" {seconds}"),
+            ),
+        ];
+        for (old, new, sentence) in table {
+            let pod = WALK.replace("httpbin-pod", "refused").replace(old, &new);
+            let status = self
+                .post("/api/v1/namespaces/walk/pods", &pod)
+                .await
+                .unwrap_err();
+            assert_eq!(status["code"], 400);
+            let denied = "admission webhook \"pods.identity-injector.io\" denied the request: ";
+            assert_eq!(status["message"], format!("{denied}{sentence}"));
+        }
+    }
+
+    pub async fn skipped_containers_get_nothing(&self) {
+        let mut pod: Value = serde_saphyr::from_str(WALK).unwrap();
+        pod["metadata"]["name"] = json!("skipping");
+        pod["metadata"]["annotations"]["azure.workload.identity/skip-containers"] =
+            json!("plain; other");
+        let containers = pod["spec"]["containers"].as_array_mut().unwrap();
+        for name in ["plain", "other"] {
+            containers.push(json!({"name": name, "image": "example.com/app:1"}));
+        }
+        let pod = self
+            .post("/api/v1/namespaces/walk/pods", &pod.to_string())
             .await
-            .unwrap_err();
-        assert_eq!(status["code"], 400);
-        assert_eq!(
-            status["message"],
-            "admission webhook \"pods.identity-injector.io\" denied the request: \
-             azure.workload.identity/proxy-sidecar-port: \"80000\" is not a port; use a number from 1 to 65535"
-        );
+            .unwrap();
+        for (name, reached) in [("httpbin", true), ("plain", false), ("other", false)] {
+            let mounts = container(&pod, name)["volumeMounts"].to_string();
+            assert_eq!(mounts.contains("azure-identity-token"), reached, "{name}");
+            assert_eq!(container(&pod, name)["env"].is_array(), reached, "{name}");
+        }
     }
 
     pub async fn dry_run(&self) {

@@ -29,7 +29,7 @@ type Case = (
 );
 
 /// Each case may rely on the ones before it.
-const CASES: [Case; 16] = [
+const CASES: [Case; 17] = [
     (
         "setup makes identity, credential and annotations",
         |world| world.setup_applies().boxed_local(),
@@ -46,8 +46,11 @@ const CASES: [Case; 16] = [
     ("a pod of an unlabelled namespace is untouched", |world| {
         world.unlabelled_is_untouched().boxed_local()
     }),
-    ("a refused pod shows our sentence", |world| {
-        world.refusal_is_shown().boxed_local()
+    ("refused pods show our sentences", |world| {
+        world.refusals_are_shown().boxed_local()
+    }),
+    ("skipped containers get nothing", |world| {
+        world.skipped_containers_get_nothing().boxed_local()
     }),
     ("server dry-run is patched and stores nothing", |world| {
         world.dry_run().boxed_local()

@@ -93,7 +93,7 @@ impl World {
             .warnings("/api/v1/namespaces/walk/pods?dryRun=All", &pod)
             .await;
         let expected = [
-            "not injected: pod has no label azure.workload.identity/use, but ServiceAccount workload-identity-sa a client-id",
+            "not injected: pod has no label azure.workload.identity/use, but ServiceAccount workload-identity-sa has a client-id",
             "pod annotation azure.workload.identity/inject-proxy-side-car is not known; is inject-proxy-sidecar meant?",
         ];
         assert_eq!(said, expected);
@@ -110,7 +110,7 @@ impl World {
             .await;
         let expected = [
             "azure.workload.identity/use does nothing here; set it on the pod template",
-            "not injected: pod has no label azure.workload.identity/use, but ServiceAccount workload-identity-sa a client-id",
+            "not injected: pod has no label azure.workload.identity/use, but ServiceAccount workload-identity-sa has a client-id",
         ];
         assert_eq!(said, expected);
     }

@@ -28,6 +28,25 @@ async fn a_service_account_is_seen_at_once_and_changes_are_followed() {
     );
 }
 
+/// Named or not, cached or not yet.
+#[tokio::test]
+async fn a_pod_of_the_default_service_account_gets_its_identity() {
+    for cached in [true, false] {
+        let world = World::start(&[]).await;
+        world.kube.put(service_account("default", ID)).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        for name in [None, Some(""), Some("default")] {
+            let mut pod = pod("default");
+            pod["spec"]["serviceAccountName"] = json!(name);
+            let ask = async || client_id(&world.review(pod.clone()).await);
+            while cached && ask().await.is_none() {
+                assert!(Instant::now() < deadline, "{name:?}");
+            }
+            assert_eq!(ask().await.as_deref(), Some(ID), "{name:?} {cached}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn d26_without_the_api_server_the_cached_goes_on_and_the_rest_is_a_500_in_time() {
     let world = World::start(&[]).await;
