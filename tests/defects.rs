@@ -327,7 +327,9 @@ fn token_expiration_vectors() {
             "with a unit, ServiceAccount",
             None,
             Some("3600s"),
-            Err("azure.workload.identity/service-account-token-expiration: \"3600s\""),
+            Err(
+                "azure.workload.identity/service-account-token-expiration on the ServiceAccount: \"3600s\"",
+            ),
         ),
     ];
     for (case, of_pod, of_account, expected) in table {

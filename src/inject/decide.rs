@@ -71,15 +71,14 @@ pub fn needs_namespace(pod: &serde_json::Value) -> bool {
     !pod.mirror()
         && pod
             .label(names::USE)
-            .is_none_or(|value| boolean(names::USE, value) != Ok(false))
+            .is_none_or(|value| boolean(value) != Some(false))
 }
 
 /// Whether the ServiceAccount can change what the pod gets. Where it can't, an unknown one is no reason to refuse.
 #[must_use]
 pub fn needs_service_account(pod: &serde_json::Value, namespace: &Annotations) -> bool {
     let pod = Pod(pod);
-    let asks =
-        |value: Option<&str>| value.is_some_and(|value| boolean(names::USE, value) != Ok(false));
+    let asks = |value: Option<&str>| value.is_some_and(|value| boolean(value) != Some(false));
     let proxy = pod
         .annotation(names::INJECT_PROXY)
         .or_else(|| namespace.get(names::INJECT_PROXY));
@@ -87,11 +86,7 @@ pub fn needs_service_account(pod: &serde_json::Value, namespace: &Annotations) -
 }
 
 fn request(sources: Sources<'_>) -> Result<Request, Refusal> {
-    let label = sources
-        .pod
-        .label(names::USE)
-        .map(|value| boolean(names::USE, value))
-        .transpose()?;
+    let label = sources.asked_by_label()?;
     if label == Some(false) {
         return Ok(Request::OptedOut);
     }

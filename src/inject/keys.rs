@@ -22,6 +22,15 @@ pub enum Place {
     Namespace,
 }
 
+/// A key that somebody set, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The key.
+    pub name: &'static str,
+    /// Where it stands.
+    pub place: Place,
+}
+
 /// Keys a pod's annotations may have; a Namespace's too, for all its pods, but for the status.
 const POD: [&str; 11] = [
     names::INJECT_PROXY,
@@ -85,6 +94,18 @@ impl fmt::Display for Place {
             Place::ServiceAccount => "ServiceAccount annotation",
             Place::Namespace => "Namespace annotation",
         })
+    }
+}
+
+/// As sentences about a pod name it: with the object, where that is another one.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)?;
+        match self.place {
+            Place::PodLabel | Place::PodAnnotation => Ok(()),
+            Place::ServiceAccount => f.write_str(" on the ServiceAccount"),
+            Place::Namespace => f.write_str(" on the Namespace"),
+        }
     }
 }
 

@@ -41,7 +41,7 @@ pub use annotations::Annotations;
 pub use decide::{decide, needs_namespace, needs_service_account};
 pub use explain::{Explanation, Step, explain};
 pub use flags::{Flags, NativeSidecar};
-pub use keys::{Place, above_template};
+pub use keys::{Key, Place, above_template};
 pub use patch::{Addition, additions, patch};
 pub use pod::{Container, List, Pod};
 pub use quantity::{NotAQuantity, Quantity};

@@ -1,5 +1,7 @@
 //! Why a pod is refused: each sentence names the key, the value and what would be legal.
 
+use super::keys::Key;
+
 /// A mistake in the pod that injection can't work around.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -7,7 +9,7 @@ pub enum Refusal {
     #[error("{key}: {value:?} is not a boolean; use true, 1, yes, on, or false, 0, no, off")]
     Boolean {
         /// The label or annotation.
-        key: &'static str,
+        key: Key,
         /// Its value.
         value: String,
     },
@@ -23,7 +25,7 @@ pub enum Refusal {
     #[error("{key}: {value:?} is not a port; use a number from 1 to 65535")]
     Port {
         /// The annotation.
-        key: &'static str,
+        key: Key,
         /// Its value.
         value: String,
     },
@@ -31,7 +33,7 @@ pub enum Refusal {
     #[error("{key}: {value:?} is not a number of seconds; use a whole number from 3600 to 86400")]
     Expiration {
         /// The annotation.
-        key: &'static str,
+        key: Key,
         /// Its value.
         value: String,
     },
@@ -41,7 +43,7 @@ pub enum Refusal {
     )]
     ExpirationRange {
         /// The annotation.
-        key: &'static str,
+        key: Key,
         /// Its value.
         seconds: i64,
     },
@@ -49,7 +51,7 @@ pub enum Refusal {
     #[error("{key}: {value:?} is not known; use {legal}")]
     Word {
         /// The annotation.
-        key: &'static str,
+        key: Key,
         /// Its value.
         value: String,
         /// The legal values, as a sentence has them.
@@ -59,7 +61,7 @@ pub enum Refusal {
     #[error("{key}: {value:?} is not a quantity; use a number with a unit as in 10m, 0.5, 64Mi")]
     Quantity {
         /// The annotation.
-        key: &'static str,
+        key: Key,
         /// Its value.
         value: String,
     },
@@ -69,11 +71,11 @@ pub enum Refusal {
     )]
     RequestAboveLimit {
         /// The request's annotation.
-        request_key: &'static str,
+        request_key: Key,
         /// Its value.
         request: String,
         /// The limit's annotation.
-        limit_key: &'static str,
+        limit_key: Key,
         /// Its value.
         limit: String,
     },
@@ -81,7 +83,7 @@ pub enum Refusal {
     #[error("{key}: not a JSON object of resource or object ids to client ids: {reason}")]
     ResourceIds {
         /// The annotation.
-        key: &'static str,
+        key: Key,
         /// What the JSON reader says.
         reason: String,
     },

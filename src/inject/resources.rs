@@ -5,6 +5,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use serde::Serialize;
 
+use super::keys::Key;
 use super::sources::Sources;
 use super::{NotAQuantity, Quantity, Refusal};
 use crate::names;
@@ -47,14 +48,14 @@ struct Given<'a> {
 }
 
 impl Given<'_> {
-    /// Both. Where only one is given, the other's default yields to it; nothing where the two contradict.
-    fn or(self, request: &Quantity, limit: &Quantity) -> Option<(Quantity, Quantity)> {
+    /// Both. Where only one is given, the other's default yields to it.
+    fn or(self, request: &Quantity, limit: &Quantity) -> (Quantity, Quantity) {
         let (request, limit) = match (self.request, self.limit) {
             (Some(given), None) if given > limit => (given, given),
             (None, Some(given)) if given < request => (given, given),
             (given, other) => (given.unwrap_or(request), other.unwrap_or(limit)),
         };
-        (request <= limit).then(|| (request.clone(), limit.clone()))
+        (request.clone(), limit.clone())
     }
 }
 
@@ -83,35 +84,36 @@ impl Sources<'_> {
 
     fn pair(
         self,
-        (request_key, default_request): (&'static str, &Quantity),
-        (limit_key, default_limit): (&'static str, &Quantity),
+        (request_name, default_request): (&'static str, &Quantity),
+        (limit_name, default_limit): (&'static str, &Quantity),
     ) -> Result<(Quantity, Quantity), Refusal> {
-        let (request, limit) = (self.quantity(request_key)?, self.quantity(limit_key)?);
+        let (request, limit) = (self.quantity(request_name)?, self.quantity(limit_name)?);
+        if let (Some((request_key, request)), Some((limit_key, limit))) = (&request, &limit)
+            && request > limit
+        {
+            return Err(Refusal::RequestAboveLimit {
+                request_key: *request_key,
+                request: request.to_string(),
+                limit_key: *limit_key,
+                limit: limit.to_string(),
+            });
+        }
         let given = Given {
-            request: request.as_ref(),
-            limit: limit.as_ref(),
+            request: request.as_ref().map(|(_, quantity)| quantity),
+            limit: limit.as_ref().map(|(_, quantity)| quantity),
         };
-        let text = |quantity: &Option<Quantity>, default: &Quantity| {
-            quantity.as_ref().unwrap_or(default).to_string()
-        };
-        given
-            .or(default_request, default_limit)
-            .ok_or_else(|| Refusal::RequestAboveLimit {
-                request_key,
-                request: text(&request, default_request),
-                limit_key,
-                limit: text(&limit, default_limit),
-            })
+        Ok(given.or(default_request, default_limit))
     }
 
-    fn quantity(self, key: &'static str) -> Result<Option<Quantity>, Refusal> {
-        let Some(value) = self.get(key) else {
+    fn quantity(self, name: &'static str) -> Result<Option<(Key, Quantity)>, Refusal> {
+        let Some((key, value)) = self.find(name) else {
             return Ok(None);
         };
-        value.parse().map(Some).map_err(|_| Refusal::Quantity {
+        let quantity = value.parse().map_err(|_| Refusal::Quantity {
             key,
             value: value.to_owned(),
-        })
+        })?;
+        Ok(Some((key, quantity)))
     }
 }
 
@@ -158,19 +160,20 @@ fn pair(
     (limit_id, limit): (&str, &Quantity),
 ) -> Result<(Quantity, Quantity), clap::Error> {
     let given = |id| matches.value_source(id) != Some(ValueSource::DefaultValue);
-    let pair = Given {
-        request: given(request_id).then_some(request),
-        limit: given(limit_id).then_some(limit),
-    };
-    pair.or(request, limit).ok_or_else(|| {
+    if given(request_id) && given(limit_id) && request > limit {
         let flag = |id: &str| format!("--{}", id.replace('_', "-"));
         let sentence = format!(
             "{} {request} is more than {} {limit}; lower the request or raise the limit\n",
             flag(request_id),
             flag(limit_id),
         );
-        clap::Error::raw(ErrorKind::ArgumentConflict, sentence)
-    })
+        return Err(clap::Error::raw(ErrorKind::ArgumentConflict, sentence));
+    }
+    let given = Given {
+        request: given(request_id).then_some(request),
+        limit: given(limit_id).then_some(limit),
+    };
+    Ok(given.or(request, limit))
 }
 
 fn quantity(text: &str) -> Result<Quantity, String> {

@@ -102,16 +102,16 @@ impl Rule {
     fn refusing(refusal: &Refusal) -> Self {
         match refusal {
             Refusal::NotText { .. } => Rule::Text,
-            Refusal::Boolean { key, .. } if *key == names::USE => Rule::OptOut,
+            Refusal::Boolean { key, .. } if key.name == names::USE => Rule::OptOut,
             Refusal::Boolean { .. } => Rule::Proxy,
-            Refusal::Word { key, .. } if *key == names::SELECT => Rule::Selection,
+            Refusal::Word { key, .. } if key.name == names::SELECT => Rule::Selection,
             Refusal::Word { key, .. }
             | Refusal::Port { key, .. }
             | Refusal::Expiration { key, .. }
             | Refusal::ExpirationRange { key, .. }
             | Refusal::Quantity { key, .. }
             | Refusal::ResourceIds { key, .. }
-            | Refusal::RequestAboveLimit { limit_key: key, .. } => Rule::Setting(key),
+            | Refusal::RequestAboveLimit { limit_key: key, .. } => Rule::Setting(key.name),
             Refusal::HostNetwork => Rule::HostNetwork,
             Refusal::Windows => Rule::Windows,
             Refusal::PortInUse { .. } => Rule::Port,
@@ -206,13 +206,13 @@ impl Look {
         }
     }
 
-    fn annotation(key: &str, sources: Sources<'_>) -> Self {
-        if let Some((place, value)) = sources.find(key) {
-            return Look::new(&place.to_string(), key, Some(value));
+    fn annotation(name: &'static str, sources: Sources<'_>) -> Self {
+        if let Some((key, value)) = sources.find(name) {
+            return Look::new(&key.place.to_string(), name, Some(value));
         }
-        let places = Place::NEAREST.iter().filter(|place| place.knows(key));
+        let places = Place::NEAREST.iter().filter(|place| place.knows(name));
         let places: Vec<String> = places.map(Place::to_string).collect();
-        Look::new(&places.join(" or "), key, None)
+        Look::new(&places.join(" or "), name, None)
     }
 }
 

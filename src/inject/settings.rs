@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::keys::{Key, Place};
 use super::sources::Sources;
 use super::{Refusal, Resources};
 use crate::names;
@@ -109,8 +110,21 @@ impl Sources<'_> {
     /// # Errors
     /// When the value is no boolean.
     pub fn proxy_requested(self) -> Result<bool, Refusal> {
-        self.get(names::INJECT_PROXY)
-            .map_or(Ok(false), |value| boolean(names::INJECT_PROXY, value))
+        let annotation = self.find(names::INJECT_PROXY);
+        annotation.map_or(Ok(false), |(key, value)| legal_boolean(key, value))
+    }
+
+    /// What the pod's label says, if anything.
+    ///
+    /// # Errors
+    /// When the value is no boolean.
+    pub fn asked_by_label(self) -> Result<Option<bool>, Refusal> {
+        let key = Key {
+            name: names::USE,
+            place: Place::PodLabel,
+        };
+        let label = self.pod.label(key.name);
+        label.map(|value| legal_boolean(key, value)).transpose()
     }
 
     /// Whether the Namespace gives identity to every pod whose ServiceAccount has a client id.
@@ -118,21 +132,8 @@ impl Sources<'_> {
     /// # Errors
     /// When the value is none of the two.
     pub fn selects_by_service_account(self) -> Result<bool, Refusal> {
-        let Some(value) = self.get(names::SELECT) else {
-            return Ok(false);
-        };
-        match value {
-            "service-account" => Ok(true),
-            "requested" => Ok(false),
-            _ => {
-                let legal = "requested or service-account";
-                Err(Refusal::Word {
-                    key: names::SELECT,
-                    value: value.to_owned(),
-                    legal,
-                })
-            }
-        }
+        let words = [("requested", false), ("service-account", true)];
+        self.word(names::SELECT, words, "requested or service-account", false)
     }
 
     /// How requests for IMDS reach the proxy.
@@ -154,8 +155,14 @@ impl Sources<'_> {
     /// # Errors
     /// When the value is none.
     pub fn port(self) -> Result<u16, Refusal> {
-        self.get(names::PROXY_PORT)
-            .map_or(Ok(names::DEFAULT_PROXY_PORT), port)
+        let Some((key, value)) = self.find(names::PROXY_PORT) else {
+            return Ok(names::DEFAULT_PROXY_PORT);
+        };
+        let port = value.parse().ok().filter(|port| *port > 0);
+        port.ok_or_else(|| Refusal::Port {
+            key,
+            value: value.to_owned(),
+        })
     }
 
     fn proxy(self) -> Result<Proxy, Refusal> {
@@ -176,8 +183,7 @@ impl Sources<'_> {
     }
 
     fn token_expiration(self) -> Result<i64, Refusal> {
-        let key = names::TOKEN_EXPIRATION;
-        let Some(value) = self.get(key) else {
+        let Some((key, value)) = self.find(names::TOKEN_EXPIRATION) else {
             return Ok(self.defaults.token_expiration);
         };
         let seconds: i64 = value.parse().map_err(|_| Refusal::Expiration {
@@ -192,8 +198,8 @@ impl Sources<'_> {
     }
 
     fn skip_containers(self) -> Vec<String> {
-        let names = self.get(names::SKIP_CONTAINERS).unwrap_or_default();
-        names
+        let list = self.find(names::SKIP_CONTAINERS);
+        list.map_or("", |(_, value)| value)
             .split(';')
             .map(str::trim)
             .filter(|name| !name.is_empty())
@@ -213,8 +219,7 @@ impl Sources<'_> {
     }
 
     fn resource_ids(self) -> Result<Option<String>, Refusal> {
-        let key = names::RESOURCE_IDS;
-        let Some(text) = self.get(key) else {
+        let Some((key, text)) = self.find(names::RESOURCE_IDS) else {
             return Ok(None);
         };
         serde_json::from_str::<BTreeMap<String, String>>(text).map_err(|error| {
@@ -228,12 +233,12 @@ impl Sources<'_> {
 
     fn word<T, const N: usize>(
         self,
-        key: &'static str,
+        name: &'static str,
         words: [(&str, T); N],
         legal: &'static str,
         default: T,
     ) -> Result<T, Refusal> {
-        let Some(value) = self.get(key) else {
+        let Some((key, value)) = self.find(name) else {
             return Ok(default);
         };
         let known = words
@@ -249,25 +254,19 @@ impl Sources<'_> {
     }
 }
 
-/// Reads a boolean. The empty text is true, since the reference injects on the key's presence.
-///
-/// # Errors
-/// When the value is none of the known ones.
-pub fn boolean(key: &'static str, value: &str) -> Result<bool, Refusal> {
+/// Reads a boolean; nothing where it is none. The empty text is true, since the reference injects on the key's presence.
+#[must_use]
+pub fn boolean(value: &str) -> Option<bool> {
     match value.to_ascii_lowercase().as_str() {
-        "" | "true" | "1" | "yes" | "on" => Ok(true),
-        "false" | "0" | "no" | "off" => Ok(false),
-        _ => Err(Refusal::Boolean {
-            key,
-            value: value.to_owned(),
-        }),
+        "" | "true" | "1" | "yes" | "on" => Some(true),
+        "false" | "0" | "no" | "off" => Some(false),
+        _ => None,
     }
 }
 
-fn port(value: &str) -> Result<u16, Refusal> {
-    let port = value.parse().ok().filter(|port| *port > 0);
-    port.ok_or_else(|| Refusal::Port {
-        key: names::PROXY_PORT,
+fn legal_boolean(key: Key, value: &str) -> Result<bool, Refusal> {
+    boolean(value).ok_or_else(|| Refusal::Boolean {
+        key,
         value: value.to_owned(),
     })
 }

@@ -1,6 +1,6 @@
 //! Where settings are looked up: on the nearest object that says something.
 
-use super::keys::Place;
+use super::keys::{Key, Place};
 use super::{Annotations, Defaults, Input, Pod};
 use crate::names;
 
@@ -29,20 +29,20 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// The value of an annotation, and the nearest object it stands on.
+    /// The annotation of that name on the nearest object that has it, and its value.
     #[must_use]
-    pub fn find(self, key: &str) -> Option<(Place, &'a str)> {
+    pub fn find(self, name: &'static str) -> Option<(Key, &'a str)> {
         // What a ServiceAccount can say, an empty value does not say.
-        let empty_counts = !Place::ServiceAccount.knows(key);
-        let places = Place::NEAREST.into_iter().filter(|place| place.knows(key));
+        let empty_counts = !Place::ServiceAccount.knows(name);
+        let places = Place::NEAREST.into_iter().filter(|place| place.knows(name));
         let mut values = places.filter_map(|place| {
             let value = match place {
-                Place::PodAnnotation => self.pod.annotation(key),
-                Place::ServiceAccount => self.service_account.get(key),
-                Place::Namespace => self.namespace.get(key),
-                Place::PodLabel => self.pod.label(key),
+                Place::PodAnnotation => self.pod.annotation(name),
+                Place::ServiceAccount => self.service_account.get(name),
+                Place::Namespace => self.namespace.get(name),
+                Place::PodLabel => self.pod.label(name),
             };
-            Some((place, value?))
+            Some((Key { name, place }, value?))
         });
         values.find(|(_, value)| empty_counts || !value.is_empty())
     }
@@ -51,11 +51,5 @@ impl<'a> Sources<'a> {
     #[must_use]
     pub fn client_id(self) -> Option<&'a str> {
         self.service_account.non_empty(names::CLIENT_ID)
-    }
-
-    /// The value of an annotation.
-    #[must_use]
-    pub fn get(self, key: &str) -> Option<&'a str> {
-        self.find(key).map(|(_, value)| value)
     }
 }
