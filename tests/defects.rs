@@ -170,6 +170,32 @@ fn d04_both_containers_carry_resources() {
     }
 }
 
+/// No API server takes a request above its limit; the side that nobody set yields.
+#[test]
+fn a_default_yields_to_the_annotation() {
+    use names::{PROXY_CPU_LIMIT, PROXY_CPU_REQUEST, PROXY_MEMORY_LIMIT, PROXY_MEMORY_REQUEST};
+    let table = [
+        (PROXY_CPU_REQUEST, "50m", ("cpu", "50m", "100m")),
+        (PROXY_CPU_REQUEST, "2", ("cpu", "2", "2")),
+        (PROXY_CPU_LIMIT, "5m", ("cpu", "5m", "5m")),
+        (PROXY_MEMORY_REQUEST, "1Gi", ("memory", "1Gi", "1Gi")),
+        (PROXY_MEMORY_LIMIT, "8Mi", ("memory", "8Mi", "8Mi")),
+    ];
+    for (key, value, (resource, request, limit)) in table {
+        let mut pod = pod(&json!({}));
+        pod["metadata"]["annotations"][key] = json!(value);
+        let resources = &container(&inject(&pod), names::PROXY_CONTAINER)["resources"];
+        assert_eq!(
+            (
+                &resources["requests"][resource],
+                &resources["limits"][resource]
+            ),
+            (&json!(request), &json!(limit)),
+            "{key}: {value}"
+        );
+    }
+}
+
 #[test]
 fn d05_no_certificate_authority_is_named_that_is_not_there() {
     assert!(
@@ -327,7 +353,9 @@ fn token_expiration_vectors() {
             "with a unit, ServiceAccount",
             None,
             Some("3600s"),
-            Err("azure.workload.identity/service-account-token-expiration: \"3600s\""),
+            Err(
+                "azure.workload.identity/service-account-token-expiration on the ServiceAccount: \"3600s\"",
+            ),
         ),
     ];
     for (case, of_pod, of_account, expected) in table {
@@ -415,6 +443,19 @@ fn no_false_warnings() {
             defaults: &defaults,
         };
         assert_eq!(decide(&input).warnings, [], "{case}");
+    }
+}
+
+/// An answer with more would be cut by the API server, at a place that it chooses.
+#[test]
+fn of_many_warnings_five_are_given() {
+    let sets =
+        |name: &str| json!({"name": name, "env": [{"name": "AZURE_CLIENT_ID", "value": "own"}]});
+    let names = ["a", "b", "c", "d", "e", "f", "g"];
+    for count in [4, 5, 6, 7] {
+        let containers: Vec<Value> = names[..count].iter().map(|name| sets(name)).collect();
+        let warnings = verdict(&pod(&json!({"containers": containers})), &defaults(&[])).warnings;
+        assert_eq!(warnings.len(), count.min(5), "{warnings:?}");
     }
 }
 
