@@ -52,7 +52,7 @@ const SERVICE_ACCOUNT: [&str; 4] = [
     names::RESOURCE_IDS,
 ];
 
-/// How many letters a misspelt key may differ by.
+/// How many letters prefix and name of a misspelt key may differ by, each.
 const NEAR: usize = 3;
 
 impl Place {
@@ -165,18 +165,27 @@ fn warning(place: Place, key: &str) -> Option<Warning> {
             belongs,
         });
     }
-    let distance = |known: &&&str| strsim::levenshtein(&key.to_ascii_lowercase(), known);
-    let meant = names::ANNOTATIONS
-        .iter()
-        .chain([&names::USE])
-        .min_by_key(|known| (distance(known), Reverse(alike(key, known))))?;
-    // A third of a short name is another word.
-    let name = meant.rsplit('/').next().unwrap_or_default();
-    (distance(&meant) <= NEAR.min(name.len() / 3)).then(|| Warning::Misspelt {
-        key: key.to_owned(),
-        place,
-        meant,
-    })
+    let lower = key.to_ascii_lowercase();
+    let (prefix, name) = lower.split_once('/')?;
+    let known = names::ANNOTATIONS.iter().chain([&names::USE]);
+    let known = known.filter_map(|known| Some((known, known.split_once('/')?)));
+    let near = known.clone().filter(|(_, (known_prefix, known_name))| {
+        // A third of a short name is another word.
+        strsim::levenshtein(prefix, known_prefix) <= NEAR
+            && strsim::levenshtein(name, known_name) <= NEAR.min(known_name.len() / 3)
+    });
+    let nearest = near.min_by_key(|(known, _)| {
+        let distance = strsim::levenshtein(&lower, known);
+        (distance, Reverse(alike(&lower, known)))
+    });
+    let key = key.to_owned();
+    if let Some((meant, _)) = nearest {
+        return Some(Warning::Misspelt { key, place, meant });
+    }
+    let ours = known
+        .map(|(_, (known_prefix, _))| known_prefix)
+        .any(|known| known == prefix);
+    ours.then_some(Warning::UnknownKey { key, place })
 }
 
 /// How many letters two keys begin with alike.
@@ -216,17 +225,47 @@ mod tests {
                 "azure.workload.identity/inject-proxy-side-car",
                 Some("misspelt"),
             ),
-            (Place::PodAnnotation, "azure.workload.identity/app", None),
-            (Place::PodAnnotation, "azure.workload.identity/name", None),
+            (
+                Place::PodAnnotation,
+                "azure.workload.identity/app",
+                Some("unknown_key"),
+            ),
+            (
+                Place::PodAnnotation,
+                "azure.workload.identity/proxy-port",
+                Some("unknown_key"),
+            ),
+            (
+                Place::Namespace,
+                "azure.workload.identity/inject-proxy",
+                Some("unknown_key"),
+            ),
+            (
+                Place::ServiceAccount,
+                "identity-injector.io/tomorrow",
+                Some("unknown_key"),
+            ),
+            // Whose prefixes these are is not known.
+            (
+                Place::PodAnnotation,
+                "azure.workloads.example/use-case",
+                None,
+            ),
+            (
+                Place::PodLabel,
+                "identity-injector-operator.example/x",
+                None,
+            ),
+            (Place::PodLabel, "azure.workload", None),
+            (
+                Place::PodLabel,
+                "azure.workload.identity.io/use",
+                Some("misspelt"),
+            ),
             (
                 Place::PodLabel,
                 "azure.workload-identity/use",
                 Some("misspelt"),
-            ),
-            (
-                Place::PodAnnotation,
-                "azure.workload.identity/something-else",
-                None,
             ),
             (Place::ServiceAccount, id, None),
             (

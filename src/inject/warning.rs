@@ -51,6 +51,13 @@ pub enum Warning {
         /// The known key.
         meant: &'static str,
     },
+    /// A key nobody knows, under a prefix of ours.
+    UnknownKey {
+        /// As it was written.
+        key: String,
+        /// Where it stands.
+        place: Place,
+    },
     /// A known key where it means nothing.
     WrongObject {
         /// The key.
@@ -103,7 +110,7 @@ pub enum Warning {
 
 impl Warning {
     /// Every [`Warning::reason`].
-    pub const REASONS: [&str; 16] = [
+    pub const REASONS: [&str; 17] = [
         "no_service_account",
         "no_client_id",
         "not_requested",
@@ -111,6 +118,7 @@ impl Warning {
         "unexpanded",
         "no_tenant",
         "misspelt",
+        "unknown_key",
         "wrong_object",
         "above_template",
         "comma_in_skip_list",
@@ -133,6 +141,7 @@ impl Warning {
             Warning::Unexpanded { .. } => "unexpanded",
             Warning::NoTenant => "no_tenant",
             Warning::Misspelt { .. } => "misspelt",
+            Warning::UnknownKey { .. } => "unknown_key",
             Warning::WrongObject { .. } => "wrong_object",
             Warning::AboveTemplate { .. } => "above_template",
             Warning::CommaInSkipList { .. } => "comma_in_skip_list",
@@ -209,6 +218,9 @@ impl fmt::Display for Warning {
                     meant
                 };
                 write!(f, "{place} {key} is not known; is {meant} meant?")
+            }
+            Warning::UnknownKey { key, place } => {
+                write!(f, "{place} {key} is not a key of identity-injector")
             }
             Warning::WrongObject {
                 key,
@@ -302,9 +314,13 @@ mod tests {
             },
             Warning::NoTenant,
             Warning::Misspelt {
-                key,
+                key: key.clone(),
                 place: Place::PodAnnotation,
                 meant: names::PROXY_PORT,
+            },
+            Warning::UnknownKey {
+                key,
+                place: Place::ServiceAccount,
             },
             Warning::WrongObject {
                 key: names::PROXY_PORT.to_owned(),
