@@ -5,6 +5,7 @@ pub mod address;
 pub mod arm;
 pub mod assertion;
 pub mod cache;
+pub mod clock;
 pub mod http;
 pub mod settling;
 pub mod sign_in;

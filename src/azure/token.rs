@@ -4,8 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::HeaderMap;
-use http::header::RETRY_AFTER;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use secrecy::{ExposeSecret, SecretString};
@@ -19,7 +17,7 @@ use crate::azure::aadsts::Class;
 use crate::azure::address::Address;
 use crate::azure::assertion;
 use crate::azure::settling::{Settling, pause};
-use crate::azure::token_error::{TokenError, denied, unavailable};
+use crate::azure::token_error::{Hints, TokenError, denied, unavailable};
 use crate::reason::reason;
 
 /// How long one request to Entra may take.
@@ -201,22 +199,23 @@ impl Entra {
             .await
             .map_err(transport)?;
         let status = response.status();
-        let retry_after = retry_after(response.headers());
+        let hints = Hints::of(response.headers(), SystemTime::now());
         let body = body(response).await.map_err(transport)?;
         let authority = self.authority.to_string();
         if status.is_success() {
-            return granted(&body, asked_on).ok_or(TokenError::Malformed { authority });
+            let jitter = request.as_bytes()[15];
+            return granted(&body, asked_on, jitter).ok_or(TokenError::Malformed { authority });
         }
-        Err(match denied(status, &body, retry_after, assertion) {
+        Err(match denied(status, &body, hints, assertion) {
             Some(error) => error,
             None if unavailable(&body) => TokenError::Unavailable {
                 authority,
-                retry_after,
+                retry_after: hints.retry_after,
             },
             None => TokenError::Status {
                 authority,
                 status: status.as_u16(),
-                retry_after,
+                retry_after: hints.retry_after,
             },
         })
     }
@@ -259,7 +258,8 @@ pub fn unix_seconds(time: SystemTime) -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
-fn granted(body: &[u8], asked_on: u64) -> Option<Token> {
+/// Up to a tenth of the time before the refresh is taken off by `jitter`: pods that start together part from each other.
+fn granted(body: &[u8], asked_on: u64, jitter: u8) -> Option<Token> {
     let granted: Granted = serde_json::from_slice(body).ok()?;
     let expires_in = seconds(&granted.expires_in)?;
     if granted.access_token.is_empty() || !(1..=LONGEST_LIFE).contains(&expires_in) {
@@ -268,16 +268,13 @@ fn granted(body: &[u8], asked_on: u64) -> Option<Token> {
     let refresh_in = seconds(&granted.refresh_in)
         .filter(|seconds| *seconds < expires_in)
         .unwrap_or(expires_in / 2);
+    let refresh_in = refresh_in - refresh_in / 10 * u64::from(jitter) / 255;
     Some(Token {
         secret: granted.access_token.into(),
         obtained_on: asked_on,
         refresh_on: asked_on.saturating_add(refresh_in),
         expires_on: asked_on.saturating_add(expires_in),
     })
-}
-
-fn retry_after(headers: &HeaderMap) -> Option<u64> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
 }
 
 /// Whole seconds of a number or text; a fraction is left out.
@@ -362,7 +359,7 @@ mod tests {
             ("no JSON", "<html>", None),
         ];
         for (name, body, expected) in table {
-            let token = granted(body.as_bytes(), 1000);
+            let token = granted(body.as_bytes(), 1000, 0);
             let times = token
                 .as_ref()
                 .map(|token| (token.refresh_on, token.expires_on));
@@ -375,8 +372,21 @@ mod tests {
     }
 
     #[test]
+    fn refreshes_of_many_part() {
+        let reply = br#"{"access_token":"t","expires_in":3600}"#;
+        for (jitter, refresh_on) in [(0, 2800), (128, 2710), (255, 2620)] {
+            let token = granted(reply, 1000, jitter).unwrap();
+            assert_eq!(
+                (token.refresh_on, token.expires_on),
+                (refresh_on, 4600),
+                "{jitter}"
+            );
+        }
+    }
+
+    #[test]
     fn ages() {
-        let token = granted(br#"{"access_token":"t","expires_in":3600}"#, 1000).unwrap();
+        let token = granted(br#"{"access_token":"t","expires_in":3600}"#, 1000, 0).unwrap();
         for (now, expected) in [
             (0, Freshness::Fresh),
             (2799, Freshness::Fresh),

@@ -1,12 +1,16 @@
 //! Why there is no token, as far as Entra or the way to it tell.
 
-use http::StatusCode;
+use std::time::SystemTime;
+
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::azure::aadsts::{self, Class};
 use crate::azure::assertion::{self, BadAssertion, Claims};
+use crate::azure::clock::Skew;
 
 /// No token.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +24,7 @@ pub enum TokenError {
         cause: BadAssertion,
     },
     /// Entra says no, with a code.
-    #[error("AADSTS{code}: {} {}Entra: {description}", aadsts::fault(*code).sentence, presented(claims.as_ref()))]
+    #[error("AADSTS{code}: {} {}{}Entra: {description}", aadsts::fault(*code).sentence, presented(claims.as_ref()), told(hints.skew))]
     Refused {
         /// The AADSTS code.
         code: u32,
@@ -32,8 +36,8 @@ pub enum TokenError {
         description: String,
         /// Entra's correlation id.
         correlation_id: Option<String>,
-        /// Seconds to wait, as Entra asks.
-        retry_after: Option<u64>,
+        /// What the answer's headers tell.
+        hints: Hints,
     },
     /// Something that isn't Entra's token endpoint answered, or Entra in deep trouble.
     #[error(
@@ -110,9 +114,10 @@ impl TokenError {
     #[must_use]
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::Refused { retry_after, .. }
-            | Self::Status { retry_after, .. }
-            | Self::Unavailable { retry_after, .. } => *retry_after,
+            Self::Refused { hints, .. } => hints.retry_after,
+            Self::Status { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
+                *retry_after
+            }
             _ => None,
         }
     }
@@ -127,11 +132,34 @@ impl TokenError {
     }
 }
 
+/// What the headers of an answer tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hints {
+    /// Seconds to wait, as asked by the other side.
+    pub retry_after: Option<u64>,
+    /// How wrong this node's clock is.
+    pub skew: Option<Skew>,
+}
+
+impl Hints {
+    /// Of an answer that came at `now`.
+    #[must_use]
+    pub fn of(headers: &HeaderMap, now: SystemTime) -> Self {
+        let retry_after = headers
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok());
+        Self {
+            retry_after: retry_after.and_then(|text| text.trim().parse().ok()),
+            skew: Skew::of(headers, now),
+        }
+    }
+}
+
 /// The error in Entra's reply; None when the body is none of Entra's.
 pub(crate) fn denied(
     status: StatusCode,
     body: &[u8],
-    retry_after: Option<u64>,
+    hints: Hints,
     assertion: &SecretString,
 ) -> Option<TokenError> {
     let denied: Denied = serde_json::from_slice(body).ok()?;
@@ -154,7 +182,7 @@ pub(crate) fn denied(
             .replace(assertion.expose_secret(), "[assertion]")
             .replace(['\r', '\n'], " "),
         correlation_id: denied.correlation_id,
-        retry_after,
+        hints,
     })
 }
 
@@ -181,6 +209,10 @@ fn code(description: &str) -> Option<u32> {
     rest[..end].parse().ok()
 }
 
+fn told(skew: Option<Skew>) -> String {
+    skew.map(|skew| format!("{skew} ")).unwrap_or_default()
+}
+
 fn presented(claims: Option<&Claims>) -> String {
     claims.map_or_else(String::new, |claims| format!("It presents {claims}. "))
 }
@@ -191,7 +223,7 @@ mod tests {
     use http::StatusCode;
     use secrecy::{ExposeSecret, SecretString};
 
-    use super::{TokenError, denied};
+    use super::{Hints, TokenError, denied};
     use crate::azure::aadsts::Class;
 
     #[test]
@@ -252,7 +284,7 @@ mod tests {
         ];
         for (name, status, body, expected) in table {
             let status = StatusCode::from_u16(status).unwrap();
-            let error = denied(status, body.as_bytes(), None, &assertion);
+            let error = denied(status, body.as_bytes(), Hints::default(), &assertion);
             let Some((class, parts)) = expected else {
                 assert!(error.is_none(), "{name}");
                 continue;

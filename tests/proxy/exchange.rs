@@ -50,6 +50,17 @@ async fn what_stays_or_passes_by_itself_is_not_tried_again_inside_a_request() {
 }
 
 #[tokio::test]
+async fn a_wrong_clock_is_said() {
+    let answer = Answer::denied(401, 700_024).header("date", "Tue, 24 Nov 2020 10:00:00 GMT");
+    let entra = Peer::start([answer]).await;
+    let proxy = Running::start(&entra, |_| ()).await;
+    let reply = proxy.token("r").await;
+    let said = reply.json()["error_description"].to_string();
+    assert!(said.contains("This node's clock is "), "{said}");
+    assert!(said.contains(" s ahead of Entra's. Entra: "), "{said}");
+}
+
+#[tokio::test]
 async fn nobody_at_the_authority() {
     let entra = Peer::start([]).await;
     let proxy = Running::start(&entra, |args| {

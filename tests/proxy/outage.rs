@@ -44,8 +44,9 @@ async fn ten_minutes_are_not_seen_by_who_has_a_token() {
                 assert_eq!(reply.secret(), "old", "{outage:?} at {second} s");
                 pass(10).await;
             }
-            // The outage was there, and Entra was not asked in vain more often than it said, or every 10 s.
-            let pause = if outage.headers.is_empty() { 10 } else { 30 };
+            // The outage was there, and Entra was not asked in vain more often than it said, or every 10 s. On a busy
+            // machine an exchange may still be under way when the clock moves, which cuts it short: so 20, not 30.
+            let pause = if outage.headers.is_empty() { 10 } else { 20 };
             let asked = entra.count() - 1;
             assert!(
                 (5..=600 / pause).contains(&asked),
