@@ -8,6 +8,7 @@ mod health;
 mod metrics;
 mod outcome;
 mod ready;
+mod record;
 pub mod review;
 mod workload;
 
