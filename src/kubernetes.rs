@@ -1,4 +1,4 @@
-//! The one way to an API server: a kubeconfig file, or the pod's own service account.
+//! The one way to an API server: a kubeconfig file, or the pod's own service account. And the names it takes.
 
 use std::path::Path;
 use std::time::Duration;
@@ -79,4 +79,54 @@ async fn read(path: &Path) -> Result<Config, KubeconfigError> {
 // kube puts two pairs of quotes around a path.
 fn said(error: &(dyn std::error::Error + 'static)) -> String {
     reason(error).replace("'\"", "\"").replace("\"'", "\"")
+}
+
+/// Whether a Namespace can have this name.
+#[must_use]
+pub fn is_dns_label(name: &str) -> bool {
+    name.len() <= 63 && is_part(name)
+}
+
+/// Whether a ServiceAccount, and most other objects, can have this name. Its parts have no limit of their own.
+#[must_use]
+pub fn is_dns_subdomain(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(is_part)
+}
+
+fn is_part(name: &str) -> bool {
+    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !name.is_empty() && name.chars().all(word) && !name.starts_with('-') && !name.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        let long = |length: usize| "a".repeat(length);
+        let table = [
+            ("shop", true, true),
+            ("0-1", true, true),
+            ("a.b", false, true),
+            (&long(63), true, true),
+            (&long(64), false, true),
+            (&long(253), false, true),
+            (&long(254), false, false),
+            ("", false, false),
+            ("a..b", false, false),
+            ("-a", false, false),
+            ("a-", false, false),
+            ("A", false, false),
+            ("a/b", false, false),
+            ("é", false, false),
+        ];
+        for (name, label, subdomain) in table {
+            assert_eq!(
+                (is_dns_label(name), is_dns_subdomain(name)),
+                (label, subdomain),
+                "{name:?}"
+            );
+        }
+    }
 }

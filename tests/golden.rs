@@ -214,6 +214,12 @@ fn explain_speaks_json() {
         "key": "azure.workload.identity/proxy-sidecar-port", "value": "70000",
     });
     assert_eq!(rules.last(), Some(&last));
+    // A default is a word, where no Namespace is known too.
+    let case = Path::new("tests/cases/no-client-id-warns");
+    let printed = run("explain", case, &case.join("input.yaml"), &["-o", "json"]);
+    let printed: Value = serde_json::from_slice(&printed.stdout).unwrap();
+    let first = json!({"rule": "namespace-opted-in", "outcome": "yes", "from": "default", "key": "Namespace", "value": null});
+    assert_eq!(printed[0]["rules"][0], first);
 }
 
 #[test]

@@ -172,7 +172,7 @@ impl Rule {
             }
             Rule::Proxy => Look::annotation(names::INJECT_PROXY, sources),
             Rule::Selection => Look::annotation(names::SELECT, sources),
-            Rule::Setting(key) if sources.find(key).is_none() => Look::new(DEFAULT, key, None),
+            Rule::Setting(key) if sources.find(key).is_none() => Look::default_of(key),
             Rule::Setting(key) => Look::annotation(key, sources),
             Rule::Windows => Look::new("pod", "spec.os.name or nodeSelector", pod.os()),
             Rule::HostNetwork => {
@@ -198,6 +198,12 @@ impl Rule {
 }
 
 impl Look {
+    /// At nothing, since no object says anything of this key or name.
+    #[must_use]
+    pub fn default_of(key: &str) -> Self {
+        Look::new(DEFAULT, key, None)
+    }
+
     fn new(from: &str, key: &str, value: Option<&str>) -> Self {
         Look {
             from: from.to_owned(),

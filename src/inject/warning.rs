@@ -1,7 +1,5 @@
 //! What a person should know although the pod was admitted: why something was not done.
 
-use std::fmt;
-
 use super::keys::Place;
 use crate::names;
 
@@ -11,29 +9,45 @@ pub const MOST: usize = 5;
 pub const LENGTH: usize = 120;
 
 /// Something that was not done, or will not work.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
     /// The pod's ServiceAccount is not known.
+    #[error("ServiceAccount {service_account} not found: AZURE_CLIENT_ID not set")]
     NoServiceAccount {
         /// The ServiceAccount.
         service_account: String,
     },
     /// The pod asks for identity, its ServiceAccount names none.
+    #[error(
+        "AZURE_CLIENT_ID not set: no {} on ServiceAccount {service_account}",
+        names::CLIENT_ID
+    )]
     NoClientId {
         /// The ServiceAccount.
         service_account: String,
     },
     /// The ServiceAccount names an identity, the pod asks for none.
+    #[error(
+        "not injected: pod has no label {}, but ServiceAccount {service_account} has a client-id",
+        names::USE
+    )]
     NotRequested {
         /// The ServiceAccount.
         service_account: String,
     },
     /// A client id that is no GUID: an object's name, or a resource id.
+    #[error(
+        "client-id of ServiceAccount {service_account} is not a GUID; set the identity's client id, not its name"
+    )]
     ClientIdNotAGuid {
         /// The ServiceAccount.
         service_account: String,
     },
     /// A placeholder that no template engine replaced.
+    #[error(
+        "{} of ServiceAccount {service_account} holds a placeholder that was not replaced",
+        short(key)
+    )]
     Unexpanded {
         /// The ServiceAccount.
         service_account: String,
@@ -41,8 +55,13 @@ pub enum Warning {
         key: &'static str,
     },
     /// Neither the ServiceAccount nor the server names a tenant.
+    #[error(
+        "AZURE_TENANT_ID not set: no {} on the ServiceAccount, no default",
+        names::TENANT_ID
+    )]
     NoTenant,
     /// A key nobody knows, near to one that is known.
+    #[error("{place} {key} is not known; is {} meant?", shown(key, meant))]
     Misspelt {
         /// As it was written.
         key: String,
@@ -52,6 +71,7 @@ pub enum Warning {
         meant: &'static str,
     },
     /// A key nobody knows, under a prefix of ours.
+    #[error("{place} {key} is not a key of identity-injector")]
     UnknownKey {
         /// As it was written.
         key: String,
@@ -59,6 +79,7 @@ pub enum Warning {
         place: Place,
     },
     /// A known key where it means nothing.
+    #[error("{key} does nothing as {place}; it is a {}", kind_of(*place, *belongs))]
     WrongObject {
         /// The key.
         key: String,
@@ -68,21 +89,25 @@ pub enum Warning {
         belongs: Place,
     },
     /// A key on a workload rather than on its pod template.
+    #[error("{key} does nothing here; set it on the pod template")]
     AboveTemplate {
         /// The key.
         key: &'static str,
     },
     /// A comma in the list that semicolons part.
+    #[error("skip-containers: {entry:?} has a comma; names are separated by semicolons")]
     CommaInSkipList {
         /// The entry that has it.
         entry: String,
     },
     /// A container to be skipped that the pod does not have.
+    #[error("skip-containers: the pod has no container {container:?}")]
     UnknownSkipped {
         /// The name.
         container: String,
     },
     /// A container's own value of a variable, other than ours; it keeps it.
+    #[error("container {container} sets {variable} itself to another value, and keeps it")]
     OwnValue {
         /// The container.
         container: String,
@@ -90,21 +115,30 @@ pub enum Warning {
         variable: &'static str,
     },
     /// A container mounts something else where the token belongs.
+    #[error(
+        "container {container} mounts its own volume at {}: token not mounted",
+        names::TOKEN_MOUNT
+    )]
     MountInUse {
         /// The container.
         container: String,
     },
     /// A header that can't be handed to the proxy: by reference to what it does not have, or more than a line.
+    #[error(
+        "container {container}: IDENTITY_HEADER holds line ends or $(VARIABLES); the proxy won't accept it"
+    )]
     HeaderNotHandedOn {
         /// The container.
         container: String,
     },
     /// An init container that starts before the proxy.
+    #[error("init container {container} starts before azwi-proxy, which can't answer it yet")]
     BeforeProxy {
         /// The container.
         container: String,
     },
     /// Without native sidecars a pod that should end, or that has init containers, is served badly.
+    #[error("no native sidecars here: init containers get no token, a Job would not end by itself")]
     ClassicSidecar,
 }
 
@@ -165,115 +199,20 @@ impl Warning {
     }
 }
 
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Warning::NoServiceAccount { service_account } => {
-                write!(
-                    f,
-                    "ServiceAccount {service_account} not found: AZURE_CLIENT_ID not set"
-                )
-            }
-            Warning::NoClientId { service_account } => {
-                write!(
-                    f,
-                    "AZURE_CLIENT_ID not set: no {} on ServiceAccount {service_account}",
-                    names::CLIENT_ID
-                )
-            }
-            Warning::NotRequested { service_account } => {
-                write!(
-                    f,
-                    "not injected: pod has no label {}, but ServiceAccount {service_account} has a client-id",
-                    names::USE
-                )
-            }
-            Warning::ClientIdNotAGuid { service_account } => {
-                write!(
-                    f,
-                    "client-id of ServiceAccount {service_account} is not a GUID; set the identity's client id, not its name"
-                )
-            }
-            Warning::Unexpanded {
-                service_account,
-                key,
-            } => {
-                write!(
-                    f,
-                    "{} of ServiceAccount {service_account} holds a placeholder that was not replaced",
-                    short(key)
-                )
-            }
-            Warning::NoTenant => {
-                write!(
-                    f,
-                    "AZURE_TENANT_ID not set: no {} on the ServiceAccount, no default",
-                    names::TENANT_ID
-                )
-            }
-            Warning::Misspelt { key, place, meant } => {
-                let meant = if key.starts_with(prefix(meant)) {
-                    short(meant)
-                } else {
-                    meant
-                };
-                write!(f, "{place} {key} is not known; is {meant} meant?")
-            }
-            Warning::UnknownKey { key, place } => {
-                write!(f, "{place} {key} is not a key of identity-injector")
-            }
-            Warning::WrongObject {
-                key,
-                place,
-                belongs,
-            } => write!(f, "{key} does nothing as {place}; it is a {belongs}"),
-            Warning::AboveTemplate { key } => {
-                write!(f, "{key} does nothing here; set it on the pod template")
-            }
-            Warning::CommaInSkipList { entry } => {
-                write!(
-                    f,
-                    "skip-containers: {entry:?} has a comma; names are separated by semicolons"
-                )
-            }
-            Warning::UnknownSkipped { container } => {
-                write!(f, "skip-containers: the pod has no container {container:?}")
-            }
-            Warning::OwnValue {
-                container,
-                variable,
-            } => {
-                write!(
-                    f,
-                    "container {container} sets {variable} itself to another value, and keeps it"
-                )
-            }
-            Warning::MountInUse { container } => {
-                write!(
-                    f,
-                    "container {container} mounts its own volume at {}: token not mounted",
-                    names::TOKEN_MOUNT
-                )
-            }
-            Warning::HeaderNotHandedOn { container } => {
-                write!(
-                    f,
-                    "container {container}: IDENTITY_HEADER holds line ends or $(VARIABLES); the proxy won't accept it"
-                )
-            }
-            Warning::BeforeProxy { container } => {
-                write!(
-                    f,
-                    "init container {container} starts before azwi-proxy, which can't answer it yet"
-                )
-            }
-            Warning::ClassicSidecar => {
-                write!(
-                    f,
-                    "no native sidecars here: init containers get no token, a Job would not end by itself"
-                )
-            }
-        }
+/// A known key as the sentence about a misspelt one names it.
+fn shown(key: &str, meant: &'static str) -> &'static str {
+    if key.starts_with(prefix(meant)) {
+        short(meant)
+    } else {
+        meant
+    }
+}
+
+/// What a key is that stands at the wrong place. By its own label of that name a Namespace opts in.
+fn kind_of(place: Place, belongs: Place) -> String {
+    match (place, belongs) {
+        (Place::Namespace, Place::PodLabel) => "Namespace label".to_owned(),
+        _ => belongs.to_string(),
     }
 }
 

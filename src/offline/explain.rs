@@ -123,19 +123,20 @@ fn report(pod: &Value, workload: Workload, context: &Context) -> Report {
 
 /// The rule that the API server applies before it asks the webhook.
 fn opt_in(label: Option<Option<&str>>) -> Step {
-    let from = match label {
-        Some(_) => "Namespace label",
-        None => "no Namespace given, taken as opted in; label",
+    let look = match label {
+        Some(label) => Look {
+            from: "Namespace label".to_owned(),
+            key: names::USE.to_owned(),
+            value: label.map(str::to_owned),
+        },
+        // One that is not known counts as opted in.
+        None => Look::default_of("Namespace"),
     };
     let opted_in = label.is_none_or(|label| label == Some("true"));
     Step {
         rule: "namespace-opted-in",
         outcome: if opted_in { "yes" } else { "no" }.to_owned(),
-        look: Look {
-            from: from.to_owned(),
-            key: names::USE.to_owned(),
-            value: label.flatten().map(str::to_owned),
-        },
+        look,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What Azure and Kubernetes take as values, beside the words that refuse another.
 
 use crate::azure::address;
+use crate::kubernetes::{is_dns_label, is_dns_subdomain};
 
 /// Azure's limit of an issuer, subject or audience, in characters.
 const TRUST_LENGTH: usize = 600;
@@ -66,18 +67,10 @@ pub(super) const NAMESPACE: Rule = Rule {
 pub(super) const SERVICE_ACCOUNT: Rule = Rule {
     words: "use a DNS name: at most 253 characters, labels of lower-case letters, digits and hyphens \
             with full stops between",
-    allows: |name| name.len() <= 253 && name.split('.').all(is_dns_label),
+    allows: is_dns_subdomain,
 };
 
 fn is_word(name: &str) -> bool {
     let letter = |c: char| c.is_ascii_alphanumeric();
     name.starts_with(letter) && name.chars().all(|c| letter(c) || c == '-' || c == '_')
-}
-
-fn is_dns_label(name: &str) -> bool {
-    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    (1..=63).contains(&name.len())
-        && name.chars().all(word)
-        && !name.starts_with('-')
-        && !name.ends_with('-')
 }

@@ -86,8 +86,8 @@ async fn warn(State(webhook): State<Arc<Webhook>>, request: extract::Request) ->
 }
 
 /// What a route is asked about.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
     /// A new pod, to be patched or refused.
     Pod,
     /// What makes pods, to be warned of.
@@ -101,9 +101,7 @@ async fn respond(webhook: &Webhook, asked: Asked, request: extract::Request) -> 
     let review = match read.unwrap_or_else(|_| Err(too_slow())) {
         Ok(review) => review,
         Err(refused) => {
-            webhook.metrics.admitted(Outcome::Unreadable, false);
-            let (status, reason) = &refused;
-            tracing::warn!(status = status.as_u16(), reason, "no review");
+            webhook.refused(&refused);
             return refused.into_response();
         }
     };
@@ -112,9 +110,7 @@ async fn respond(webhook: &Webhook, asked: Asked, request: extract::Request) -> 
         Asked::Workload => webhook.advise(&review.request, deadline).await,
     };
     let body = review.answer(&answer);
-    let took = start.elapsed();
-    webhook.count(asked, &review.request, answer.outcome, took);
-    log(asked, &review.request, &answer, took);
+    webhook.answered(asked, &review.request, &answer, start.elapsed());
     match body {
         Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
@@ -214,16 +210,6 @@ impl Webhook {
             defaults: &self.flags.defaults(self.api_server.native_sidecars()),
         }))
     }
-
-    fn count(&self, asked: Asked, request: &Request, outcome: Outcome, took: Duration) {
-        let dry_run = request.dry_run == Some(true);
-        self.metrics.admitted(outcome, dry_run);
-        if asked == Asked::Pod {
-            self.metrics.answered(&request.namespace, took, |name| {
-                self.directory.knows_namespace(name)
-            });
-        }
-    }
 }
 
 /// A sentence for what the webhook's rules should not have sent.
@@ -281,31 +267,6 @@ fn answer(pod: &Value, verdict: Verdict) -> Answer {
             ..Answer::default()
         },
     }
-}
-
-fn log(asked: Asked, request: &Request, answer: &Answer, took: Duration) {
-    let metadata = |key| Pod(&request.object).metadata(key)?.as_str();
-    let name = metadata("name").or_else(|| metadata("generateName"));
-    let (pod, workload) = match asked {
-        Asked::Pod => (name, None),
-        Asked::Workload => (
-            None,
-            name.map(|name| format!("{}/{name}", request.kind.kind)),
-        ),
-    };
-    let reason = answer.outcome.reason();
-    tracing::info!(
-        uid = request.uid,
-        namespace = request.namespace,
-        pod,
-        workload,
-        decision = answer.outcome.result(),
-        reason = (!reason.is_empty()).then_some(reason),
-        denial = answer.denial.as_ref().map(|denial| denial.message.as_str()),
-        dry_run = request.dry_run.filter(|dry_run| *dry_run),
-        micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-        "admission"
-    );
 }
 
 #[cfg(test)]

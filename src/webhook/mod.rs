@@ -8,6 +8,7 @@ mod health;
 mod metrics;
 mod outcome;
 mod ready;
+mod record;
 pub mod review;
 mod workload;
 
@@ -21,6 +22,7 @@ use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::RustlsConfig;
 use clap::Args as ClapArgs;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::api_server::ApiServer;
@@ -85,6 +87,10 @@ pub struct Bound {
     drain_delay: Duration,
 }
 
+/// Tasks that end with the one that holds them.
+#[derive(Default)]
+struct Background(Vec<JoinHandle<()>>);
+
 /// Runs the webhook until `shutdown`.
 ///
 /// # Errors
@@ -128,22 +134,21 @@ impl Bound {
         let tls = RustlsConfig::from_config(self.pair.server_config()?);
         metrics.certificate_not_after.set(self.pair.not_after()?);
         drop(certificate);
-        let background = [
-            tokio::spawn(directory.clone().watch(
-                readiness.pending("serviceaccounts"),
-                readiness.pending("namespaces"),
-            )),
-            tokio::spawn(certificate::follow(
-                self.pair,
-                tls.clone(),
-                metrics.certificate_not_after.clone(),
-                certificate::POLL,
-            )),
-        ];
-        let version = self.flags.asks_the_api_server().then(|| {
+        let mut background = Background::default();
+        background.spawn(directory.clone().watch(
+            readiness.pending("serviceaccounts"),
+            readiness.pending("namespaces"),
+        ));
+        background.spawn(certificate::follow(
+            self.pair,
+            tls.clone(),
+            metrics.certificate_not_after.clone(),
+            certificate::POLL,
+        ));
+        if self.flags.asks_the_api_server() {
             let pending = readiness.pending("apiserver-version");
-            tokio::spawn(api_server.clone().follow(self.client, pending))
-        });
+            background.spawn(api_server.clone().follow(self.client, pending));
+        }
         let webhook = Webhook {
             flags: self.flags,
             directory,
@@ -151,39 +156,64 @@ impl Bound {
             metrics: metrics.clone(),
         };
         let handle = Handle::new();
-        // Else a new connection's first answer waits for acknowledgements of the handshake, which clients hold back 40 ms.
-        let mut reviews = axum_server::from_tcp_rustls(self.review_listener, tls)?
-            .map(|tls| tls.acceptor(NoDelayAcceptor::new()))
-            .handle(handle.clone())
-            .first_request_timeout(HEAD_LIMIT);
-        reviews
-            .http_builder()
-            .http1()
-            .header_read_timeout(HEAD_LIMIT);
-        let reviews = reviews.serve(handler::reviews(webhook).into_make_service());
+        let reviews = serve(self.review_listener, tls, webhook, handle.clone())?;
         let health = axum_server::from_tcp(self.health_listener)?
             .handle(handle.clone())
             .serve(health::routes(readiness.clone(), metrics.registry.clone()).into_make_service());
         tracing::info!(reviews = %self.reviews, health = %self.health, "listening");
-        let drain = async {
-            shutdown.cancelled().await;
-            let _draining = readiness.pending("draining");
-            tracing::info!(delay = ?self.drain_delay, "leaving");
-            tokio::time::sleep(self.drain_delay).await;
-            handle.graceful_shutdown(Some(GRACE));
-            std::future::pending::<()>().await;
-        };
-        let served = tokio::select! {
-            served = async { tokio::try_join!(reviews, health) } => served,
-            () = drain => Ok(((), ())),
-        };
-        background
-            .into_iter()
-            .chain(version)
-            .for_each(|task| task.abort());
-        served.context("listener")?;
+        background.spawn(drain(shutdown, readiness, self.drain_delay, handle));
+        tokio::try_join!(reviews, health).context("listener")?;
         Ok(Exit::Done)
     }
+}
+
+impl Background {
+    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.push(tokio::spawn(task));
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        for task in &self.0 {
+            task.abort();
+        }
+    }
+}
+
+/// Answers reviews, each first one at once and none to whoever says too little.
+fn serve(
+    listener: TcpListener,
+    tls: RustlsConfig,
+    webhook: Webhook,
+    handle: Handle<SocketAddr>,
+) -> std::io::Result<impl Future<Output = std::io::Result<()>>> {
+    // Else a new connection's first answer waits for acknowledgements of the handshake, which clients hold back 40 ms.
+    let mut server = axum_server::from_tcp_rustls(listener, tls)?
+        .map(|tls| tls.acceptor(NoDelayAcceptor::new()))
+        .handle(handle)
+        .first_request_timeout(HEAD_LIMIT);
+    server
+        .http_builder()
+        .http1()
+        .header_read_timeout(HEAD_LIMIT);
+    Ok(server.serve(handler::reviews(webhook).into_make_service()))
+}
+
+/// Once `shutdown` is called: not ready at once, serving for a while, then finishing.
+async fn drain(
+    shutdown: CancellationToken,
+    readiness: Readiness,
+    delay: Duration,
+    handle: Handle<SocketAddr>,
+) {
+    shutdown.cancelled().await;
+    let _draining = readiness.pending("draining");
+    tracing::info!(?delay, "leaving");
+    tokio::time::sleep(delay).await;
+    handle.graceful_shutdown(Some(GRACE));
+    // Not ready until the end.
+    std::future::pending::<()>().await;
 }
 
 fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -1,7 +1,12 @@
 //! AdmissionReview, v1 and v1beta1: bytes in, bytes out. The only file that knows the wire format.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use base64::Engine;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::outcome::Outcome;
@@ -13,6 +18,7 @@ pub struct Review {
     api_version: String,
     kind: String,
     /// The request in it.
+    #[serde(deserialize_with = "object")]
     pub request: Request,
 }
 
@@ -23,7 +29,7 @@ pub struct Request {
     /// Echoed in the answer, else the API server discards it.
     pub uid: String,
     /// What kind of object this is.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     pub kind: Kind,
     /// Set for a part of an object, such as `ephemeralcontainers`.
     #[serde(default)]
@@ -71,22 +77,30 @@ pub enum Unreadable {
     /// Nothing was sent.
     #[error("request body is empty: an AdmissionReview is expected")]
     Empty,
-    /// Something else than an object; a list would pass for one by the order of its elements.
-    #[error("request body is no AdmissionReview: a JSON object is expected")]
-    NoObject,
     /// No JSON, or no review.
     #[error("request body is no AdmissionReview: {0}")]
-    Syntax(#[from] serde_json::Error),
+    Syntax(String),
     /// Another kind of object.
     #[error(
         "request body is {api_version} {kind}: an admission.k8s.io/v1 or admission.k8s.io/v1beta1 AdmissionReview is expected"
     )]
     Kind {
-        /// Its version.
+        /// Its version, as far as it is short.
         api_version: String,
-        /// Its kind.
+        /// Its kind, as far as it is short.
         kind: String,
     },
+}
+
+impl From<serde_json::Error> for Unreadable {
+    /// Says what is expected and where, not what stands there instead: that may be a secret.
+    fn from(error: serde_json::Error) -> Self {
+        let said = error.to_string();
+        Unreadable::Syntax(match said.rsplit_once(", expected ") {
+            Some((_, expected)) => format!("expected {expected}"),
+            None => said,
+        })
+    }
 }
 
 /// An answer to a request.
@@ -120,18 +134,18 @@ impl Review {
         if bytes.is_empty() {
             return Err(Unreadable::Empty);
         }
-        if bytes.trim_ascii_start().first() != Some(&b'{') {
-            return Err(Unreadable::NoObject);
-        }
-        let review: Review = serde_json::from_slice(bytes)?;
+        let mut reader = serde_json::Deserializer::from_slice(bytes);
+        let review: Review = object(&mut reader)?;
+        reader.end()?;
         let known = ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"]
             .contains(&review.api_version.as_str());
         if known && review.kind == "AdmissionReview" {
             Ok(review)
         } else {
+            let short = |text: String| text.chars().take(60).collect();
             Err(Unreadable::Kind {
-                api_version: review.api_version,
-                kind: review.kind,
+                api_version: short(review.api_version),
+                kind: short(review.kind),
             })
         }
     }
@@ -201,6 +215,25 @@ struct Audit {
     reason: &'static str,
 }
 
+/// Reads a structure from a JSON object alone; by itself it would take an array of its fields too.
+fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    deserializer.deserialize_map(Object(PhantomData))
+}
+
+struct Object<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -225,12 +258,7 @@ mod tests {
             (
                 "no JSON",
                 "pod".to_owned(),
-                Err("request body is no AdmissionReview: a JSON object"),
-            ),
-            (
-                "a list in the order of the fields",
-                r#"["admission.k8s.io/v1","AdmissionReview",{"uid":"u"}]"#.to_owned(),
-                Err("request body is no AdmissionReview: a JSON object"),
+                Err("request body is no AdmissionReview: expected value"),
             ),
             (
                 "no request",
@@ -246,6 +274,21 @@ mod tests {
                 }
                 (result, _) => panic!("{case}: {result:?}"),
             }
+        }
+    }
+
+    /// Read as structures these would pass: their fields stand in order.
+    #[test]
+    fn arrays_are_no_reviews() {
+        let table = [
+            json!(["admission.k8s.io/v1", "AdmissionReview", {"uid": "u"}]),
+            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": ["u"]}),
+            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "u", "kind": ["", "v1", "Pod"]}}),
+        ];
+        for body in table {
+            let error = Review::read(body.to_string().as_bytes()).unwrap_err();
+            let start = "request body is no AdmissionReview: expected a JSON object at line 1";
+            assert!(error.to_string().starts_with(start), "{body}: {error}");
         }
     }
 
