@@ -253,12 +253,11 @@ impl Known {
     fn land(&mut self, wanted: &Wanted, outcome: Result<Token, TokenError>, tick: Instant) {
         // As text, which the log escapes.
         let (client_id, resource) = (&*wanted.client_id, &*wanted.resource);
-        let failed_before = self.failure.is_some();
         self.landed = Some(tick);
         match outcome {
             Ok(token) => {
                 let expires_on = token.expires_on;
-                if failed_before {
+                if self.failure.is_some() {
                     info!(client_id, resource, expires_on, "token obtained again");
                 } else if self.held.is_none() {
                     info!(client_id, resource, expires_on, "token obtained");
@@ -272,7 +271,8 @@ impl Known {
                 self.failure = None;
             }
             Err(error) => {
-                if failed_before {
+                let before = self.failure.as_deref();
+                if before.is_some_and(|before| before.same_cause(&error)) {
                     debug!(client_id, resource, %error, "still no token");
                 } else {
                     warn!(client_id, resource, %error, "no token");

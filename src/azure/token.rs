@@ -48,7 +48,7 @@ pub struct Token {
     pub secret: SecretString,
     /// When it was obtained.
     pub obtained_on: u64,
-    /// From when a new one should be fetched: Entra's `refresh_in`, else half its life.
+    /// From when a new one should be fetched: Entra's `refresh_in`, else half its life, and up to a tenth later.
     pub refresh_on: u64,
     /// When it ends.
     pub expires_on: u64,
@@ -258,7 +258,7 @@ pub fn unix_seconds(time: SystemTime) -> u64 {
         .map_or(0, |since| since.as_secs())
 }
 
-/// Up to a tenth of the time before the refresh is taken off by `jitter`: pods that start together part from each other.
+/// The token in Entra's reply. `jitter` spreads the refreshes of pods that started together.
 fn granted(body: &[u8], asked_on: u64, jitter: u8) -> Option<Token> {
     let granted: Granted = serde_json::from_slice(body).ok()?;
     let expires_in = seconds(&granted.expires_in)?;
@@ -268,11 +268,10 @@ fn granted(body: &[u8], asked_on: u64, jitter: u8) -> Option<Token> {
     let refresh_in = seconds(&granted.refresh_in)
         .filter(|seconds| *seconds < expires_in)
         .unwrap_or(expires_in / 2);
-    let refresh_in = refresh_in - refresh_in / 10 * u64::from(jitter) / 255;
     Some(Token {
         secret: granted.access_token.into(),
         obtained_on: asked_on,
-        refresh_on: asked_on.saturating_add(refresh_in),
+        refresh_on: asked_on.saturating_add(refresh_in + refresh_in * u64::from(jitter) / 2550),
         expires_on: asked_on.saturating_add(expires_in),
     })
 }
@@ -374,7 +373,7 @@ mod tests {
     #[test]
     fn refreshes_of_many_part() {
         let reply = br#"{"access_token":"t","expires_in":3600}"#;
-        for (jitter, refresh_on) in [(0, 2800), (128, 2710), (255, 2620)] {
+        for (jitter, refresh_on) in [(0, 2800), (128, 2890), (255, 2980)] {
             let token = granted(reply, 1000, jitter).unwrap();
             assert_eq!(
                 (token.refresh_on, token.expires_on),

@@ -1,5 +1,6 @@
 //! Why there is no token, as far as Entra or the way to it tell.
 
+use std::mem;
 use std::time::SystemTime;
 
 use http::header::RETRY_AFTER;
@@ -107,6 +108,23 @@ impl TokenError {
             | Self::Malformed { .. }
             | Self::Transport { .. }
             | Self::Stopped => Class::Transient,
+        }
+    }
+
+    /// Whether `other` has the same cause, for who reads the log. What passes by itself is one cause, however worded:
+    /// an outage has many faces.
+    #[must_use]
+    pub fn same_cause(&self, other: &Self) -> bool {
+        if self.class() != other.class() {
+            return false;
+        }
+        match (self, other) {
+            _ if matches!(self.class(), Class::Transient | Class::Throttled) => true,
+            (Self::Refused { code, .. }, Self::Refused { code: others, .. }) => code == others,
+            (Self::Assertion { cause, .. }, Self::Assertion { cause: others, .. }) => {
+                cause.to_string() == others.to_string()
+            }
+            _ => mem::discriminant(self) == mem::discriminant(other),
         }
     }
 
@@ -219,12 +237,15 @@ fn presented(claims: Option<&Claims>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use azure_core::base64;
     use http::StatusCode;
     use secrecy::{ExposeSecret, SecretString};
 
     use super::{Hints, TokenError, denied};
     use crate::azure::aadsts::Class;
+    use crate::azure::assertion::BadAssertion;
 
     #[test]
     fn denials() {
@@ -316,6 +337,63 @@ mod tests {
                 retry_after: None,
             };
             assert_eq!(error.class(), class, "{status}");
+        }
+    }
+
+    #[test]
+    fn causes() {
+        let refused = |code| {
+            let body = format!(r#"{{"error_codes":[{code}],"trace_id":"{code}"}}"#);
+            denied(
+                StatusCode::BAD_REQUEST,
+                body.as_bytes(),
+                Hints::default(),
+                &"a.b.c".into(),
+            )
+            .unwrap()
+        };
+        let status = |status| TokenError::Status {
+            authority: "https://login".to_owned(),
+            status,
+            retry_after: None,
+        };
+        let file = |cause| TokenError::Assertion {
+            path: "/token".to_owned(),
+            cause,
+        };
+        let absent = || file(io::Error::from(io::ErrorKind::NotFound).into());
+        let table = [
+            ("the same code", refused(700_213), refused(700_213), true),
+            ("another code", refused(700_213), refused(700_016), false),
+            (
+                "an outage with two faces",
+                status(503),
+                refused(90033),
+                true,
+            ),
+            (
+                "an outage, then a refusal",
+                status(503),
+                refused(700_213),
+                false,
+            ),
+            ("throttled, then an outage", status(429), status(503), false),
+            (
+                "a firewall, then Entra",
+                status(403),
+                refused(7_000_112),
+                false,
+            ),
+            ("no file yet", absent(), absent(), true),
+            (
+                "a file of something else",
+                absent(),
+                file(BadAssertion::NoToken),
+                false,
+            ),
+        ];
+        for (name, before, after, same) in table {
+            assert_eq!(before.same_cause(&after), same, "{name}");
         }
     }
 }

@@ -16,6 +16,8 @@ mod late;
 #[cfg(test)]
 mod lifetime;
 #[cfg(test)]
+mod log;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod outage;
