@@ -338,6 +338,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::{CAPACITY, Cache, Held, Known, REFRESH_PAUSE, Step};
+    use crate::azure::clock::Clock;
     use crate::azure::settling::Settling;
     use crate::azure::token::{Entra, Exchanges, Token, Wanted};
     use crate::azure::token_error::TokenError;
@@ -647,6 +648,7 @@ mod tests {
                 newcomers_until: Instant::now(),
             },
             exchanges: Exchanges::default(),
+            clock: Clock::default(),
         });
         let kept = cache.slot(&wanted("kept"));
         kept.known()

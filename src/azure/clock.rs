@@ -1,10 +1,12 @@
 //! How far this node's clock is from Entra's, by the time on Entra's answers.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use azure_core::time::parse_rfc7231;
 use http::HeaderMap;
 use http::header::DATE;
+use tracing::{info, warn};
 
 /// A difference that explains nothing, in seconds: answers take a while, and Entra allows for five minutes.
 const TOLERATED: u64 = 60;
@@ -18,17 +20,37 @@ pub enum Skew {
     Behind(u64),
 }
 
+/// What was last seen of it.
+#[derive(Debug, Default)]
+pub struct Clock {
+    wrong: AtomicBool,
+}
+
 impl Skew {
-    /// By the `Date` of an answer that came at `now`; None where it names none, or about the same time.
+    /// By the `Date` of an answer that came at `now`, in Unix seconds; None where it names none, or about the same time.
     #[must_use]
-    pub fn of(headers: &HeaderMap, now: SystemTime) -> Option<Self> {
-        let date = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
-        let skew = match now.duration_since(date) {
-            Ok(ahead) => Skew::Ahead(ahead.as_secs()),
-            Err(behind) => Skew::Behind(behind.duration().as_secs()),
+    pub fn of(headers: &HeaderMap, now: u64) -> Option<Self> {
+        let date = parse_rfc7231(headers.get(DATE)?.to_str().ok()?).ok()?;
+        let date = u64::try_from(date.unix_timestamp()).ok()?;
+        let skew = match now.checked_sub(date) {
+            Some(seconds) => Skew::Ahead(seconds),
+            None => Skew::Behind(date - now),
         };
         let (Skew::Ahead(seconds) | Skew::Behind(seconds)) = skew;
         (seconds > TOLERATED).then_some(skew)
+    }
+}
+
+impl Clock {
+    /// Logs that it went wrong, and that it is right again.
+    pub fn tell(&self, skew: Option<Skew>) {
+        match (self.wrong.swap(skew.is_some(), Ordering::Relaxed), skew) {
+            (false, Some(skew)) => {
+                warn!("{skew} Tokens may be refused for it; check how the node's time is kept");
+            }
+            (true, None) => info!("this node's clock is right again"),
+            _ => {}
+        }
     }
 }
 
@@ -44,8 +66,6 @@ impl fmt::Display for Skew {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
-
     use http::HeaderMap;
 
     use super::Skew;
@@ -67,7 +87,7 @@ mod tests {
             (Some("yesterday"), None),
             (None, None),
         ];
-        let now = UNIX_EPOCH + Duration::from_secs(1_795_514_400);
+        let now = 1_795_514_400;
         for (date, expected) in table {
             let headers: HeaderMap = date
                 .map(|date| (http::header::DATE, date.parse().unwrap()))

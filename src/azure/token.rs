@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::azure::aadsts::Class;
 use crate::azure::address::Address;
 use crate::azure::assertion;
+use crate::azure::clock::Clock;
 use crate::azure::settling::{Settling, pause};
 use crate::azure::token_error::{Hints, TokenError, denied, unavailable};
 use crate::reason::reason;
@@ -80,6 +81,8 @@ pub struct Entra {
     pub settling: Settling,
     /// How its answers are counted.
     pub exchanges: Exchanges,
+    /// This node's clock, by its answers.
+    pub clock: Clock,
 }
 
 /// Requests to Entra by outcome: [`OBTAINED`], or the class of the failure.
@@ -199,7 +202,8 @@ impl Entra {
             .await
             .map_err(transport)?;
         let status = response.status();
-        let hints = Hints::of(response.headers(), SystemTime::now());
+        let hints = Hints::of(response.headers(), unix_seconds(SystemTime::now()));
+        self.clock.tell(hints.skew);
         let body = body(response).await.map_err(transport)?;
         let authority = self.authority.to_string();
         if status.is_success() {

@@ -1,7 +1,6 @@
 //! Why there is no token, as far as Entra or the way to it tell.
 
 use std::mem;
-use std::time::SystemTime;
 
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
@@ -160,9 +159,9 @@ pub struct Hints {
 }
 
 impl Hints {
-    /// Of an answer that came at `now`.
+    /// Of an answer that came at `now`, in Unix seconds.
     #[must_use]
-    pub fn of(headers: &HeaderMap, now: SystemTime) -> Self {
+    pub fn of(headers: &HeaderMap, now: u64) -> Self {
         let retry_after = headers
             .get(RETRY_AFTER)
             .and_then(|value| value.to_str().ok());

@@ -15,6 +15,7 @@ use tracing::info;
 use crate::azure;
 use crate::azure::address::{self, BadAddress};
 use crate::azure::cache::Cache;
+use crate::azure::clock::Clock;
 use crate::azure::settling::{SETTLING_WINDOW, Settling};
 use crate::azure::token::{Entra, Exchanges};
 use crate::cloud::Cloud;
@@ -210,6 +211,7 @@ impl Args {
                     newcomers_until: start + Duration::from_secs(self.credential_wait),
                 },
                 exchanges,
+                clock: Clock::default(),
             }),
             passthrough,
         })

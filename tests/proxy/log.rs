@@ -5,6 +5,25 @@ use http::Method;
 use crate::peers::{Answer, METADATA, Peer, TOKEN, TempFile, assertion, raw};
 use crate::process::{command, free_port, identity, terminate, wait_for};
 
+/// What the binary logs when each of the resources is asked for, in turn, with the answer's status beside it.
+async fn log_of(entra: &Peer, asked: &[(&str, u16)]) -> String {
+    let file = TempFile::new(&assertion("sa"));
+    let port = free_port();
+    let proxy = command(&identity(&port, &entra.url, &file))
+        .spawn()
+        .unwrap();
+    wait_for(&port).await;
+    let address = format!("127.0.0.1:{port}").parse().unwrap();
+    for (resource, status) in asked {
+        let target = format!("{TOKEN}?resource={resource}");
+        let reply = raw(address, &Method::GET, &target, METADATA).await;
+        assert_eq!(reply.status, *status, "{}", reply.text);
+    }
+    let output = terminate(proxy).await;
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
 #[tokio::test]
 async fn a_change_of_the_cause_is_told_and_no_repetition() {
     let entra = Peer::start([
@@ -14,20 +33,8 @@ async fn a_change_of_the_cause_is_told_and_no_repetition() {
         Answer::denied(400, 500_011),
     ])
     .await;
-    let file = TempFile::new(&assertion("sa"));
-    let port = free_port();
-    let proxy = command(&identity(&port, &entra.url, &file))
-        .spawn()
-        .unwrap();
-    wait_for(&port).await;
-    let address = format!("127.0.0.1:{port}").parse().unwrap();
-    let target = format!("{TOKEN}?resource=r");
-    for status in [503, 503, 503, 400, 400] {
-        let reply = raw(address, &Method::GET, &target, METADATA).await;
-        assert_eq!(reply.status, status, "{}", reply.text);
-    }
-    let output = terminate(proxy).await;
-    let log = String::from_utf8(output.stderr).unwrap();
+    let asked = [503, 503, 503, 400, 400].map(|status| ("r", status));
+    let log = log_of(&entra, &asked).await;
     let told: Vec<&str> = log
         .lines()
         .filter(|line| line.contains("no token"))
@@ -35,5 +42,20 @@ async fn a_change_of_the_cause_is_told_and_no_repetition() {
     assert_eq!(told.len(), 2, "{log}");
     for (line, cause) in told.iter().zip(["HTTP 503", "AADSTS500011"]) {
         assert!(line.contains(cause), "{cause} is not in {line}");
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_is_told_and_that_it_is_right_again() {
+    let right = || Answer::token("t", 3600);
+    let past = || right().header("date", "Tue, 15 Nov 1994 12:45:26 GMT");
+    let entra = Peer::start([right(), past(), past(), right()]).await;
+    let log = log_of(
+        &entra,
+        &["a", "b", "c", "d"].map(|resource| (resource, 200)),
+    )
+    .await;
+    for said in [" s ahead of Entra's.", "clock is right again"] {
+        assert_eq!(log.matches(said).count(), 1, "{said}: {log}");
     }
 }
