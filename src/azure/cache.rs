@@ -25,7 +25,7 @@ const NEW: Duration = Duration::from_secs(2);
 const LONGEST_OUTAGE: Duration = Duration::from_secs(60);
 /// The same when Entra throttles, which it means; Microsoft's own libraries grant an hour too.
 const LONGEST_THROTTLE: Duration = Duration::from_secs(3600);
-/// How many exchanges may be under way.
+/// How many requests to Entra may be under way.
 const EXCHANGES: usize = 32;
 /// How many tokens are kept. Callers choose the resource, so there must be an end.
 const CAPACITY: usize = 256;
@@ -202,10 +202,7 @@ impl Slot {
         if self.known().landed.is_some_and(|landed| landed >= asked) {
             return;
         }
-        let outcome = match exchanges.try_acquire() {
-            Ok(_permit) => entra.exchange(&wanted, newcomer).await,
-            Err(_) => Err(TokenError::Crowded),
-        };
+        let outcome = entra.exchange(&wanted, newcomer, &exchanges).await;
         self.known().land(&wanted, outcome, Instant::now());
     }
 }

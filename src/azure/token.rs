@@ -9,6 +9,7 @@ use prometheus_client::metrics::family::Family;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 use uuid::Uuid;
@@ -127,11 +128,16 @@ impl Token {
 
 impl Entra {
     /// Exchanges the pod's token for the one wanted; what may settle is asked for again. A newcomer is a client that
-    /// never had a token.
+    /// never had a token. Each request holds one of `places`.
     ///
     /// # Errors
     /// As `TokenError` tells.
-    pub async fn exchange(&self, wanted: &Wanted, newcomer: bool) -> Result<Token, TokenError> {
+    pub async fn exchange(
+        &self,
+        wanted: &Wanted,
+        newcomer: bool,
+        places: &Semaphore,
+    ) -> Result<Token, TokenError> {
         let asked = Instant::now();
         let mut told = false;
         let mut attempt = 0;
@@ -142,7 +148,13 @@ impl Entra {
                     path: self.token_file.display().to_string(),
                     cause,
                 })?;
+            // Who has waited waits for a place too: one is free again when a request ends.
+            let place = match attempt {
+                0 => places.try_acquire().map_err(|_| TokenError::Crowded)?,
+                _ => places.acquire().await.map_err(|_| TokenError::Stopped)?,
+            };
             let outcome = self.exchange_assertion(wanted, &assertion, request).await;
+            drop(place);
             let failure = outcome.as_ref().err().map(TokenError::class);
             let labels = [("outcome", failure.map_or(OBTAINED, Class::as_str))];
             self.exchanges.get_or_create(&labels).inc();

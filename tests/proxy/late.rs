@@ -149,3 +149,25 @@ async fn is_told_once_in_the_log_and_holds_nobody_who_leaves() {
     assert_eq!(log.matches("token obtained").count(), 1, "{log}");
     assert!(!log.contains("no token"), "{log}");
 }
+
+#[tokio::test]
+async fn takes_no_place_from_others_between_two_requests() {
+    let entra = Peer::start([Answer::denied(400, 700_213)]).await;
+    let proxy = started(&entra, 30).await;
+    let resources: Vec<String> = (0..50).map(|number| number.to_string()).collect();
+    let (first, second) = resources.split_at(30);
+    let waiting = join_all(first.iter().map(|resource| proxy.token(resource)));
+    let others = async {
+        entra.asked(first.len()).await;
+        let others = join_all(second.iter().map(|resource| proxy.token(resource)));
+        let made = async {
+            entra.asked(resources.len()).await;
+            entra.answers([Answer::token("t", 3600)]);
+        };
+        tokio::join!(others, made).0
+    };
+    let (waiting, others) = tokio::join!(waiting, others);
+    for reply in waiting.iter().chain(&others) {
+        assert_eq!(reply.secret(), "t");
+    }
+}
