@@ -62,7 +62,9 @@ pub enum TokenError {
         retry_after: Option<u64>,
     },
     /// Success without a token that can be read.
-    #[error("{authority} answered success, but no token could be read from it")]
+    #[error(
+        "{authority} answered success and no token that can be read: is AZURE_AUTHORITY_HOST right, does a firewall or proxy stand between?"
+    )]
     Malformed {
         /// Who was asked.
         authority: String,

@@ -267,28 +267,28 @@ async fn answers_of_other_kinds() {
             Answer::token("", 3600),
             PASSES,
             Some("1"),
-            "no token",
+            "no token that can be read: is AZURE_AUTHORITY_HOST right",
         ),
         (
             "a dead token",
             Answer::token("t", 0),
             PASSES,
             Some("1"),
-            "no token",
+            "no token that can be read: is AZURE_AUTHORITY_HOST right",
         ),
         (
             "a reply without end",
             Answer::new(200, endless),
             PASSES,
             Some("1"),
-            "no token",
+            "no token that can be read: is AZURE_AUTHORITY_HOST right",
         ),
         (
             "no token in it",
             Answer::new(200, "{}"),
             PASSES,
             Some("1"),
-            "no token",
+            "no token that can be read: is AZURE_AUTHORITY_HOST right",
         ),
     ];
     let entra = Peer::start([]).await;

@@ -1,5 +1,6 @@
 //! The exchange at Entra: what is tried again, and what is sent.
 
+use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
 use identity_injector::azure::settling::SETTLING_WINDOW;
@@ -157,4 +158,26 @@ async fn the_token_file_is_read_at_each_exchange() {
         );
     }
     assert_eq!(entra.count(), 2, "what is no token is not sent to Entra");
+}
+
+/// As kubelet does it: the file is a link through `..data`, which is renamed onto another folder.
+#[tokio::test]
+async fn the_token_file_may_change_by_a_swapped_link() {
+    let volume = tempfile::tempdir().unwrap();
+    let path = |name: &str| volume.path().join(name);
+    for name in ["sa", "rotated"] {
+        std::fs::create_dir(path(name)).unwrap();
+        std::fs::write(path(name).join("token"), assertion(name)).unwrap();
+    }
+    symlink("sa", path("..data")).unwrap();
+    symlink("..data/token", path("token")).unwrap();
+    let entra = Peer::start([Answer::token("t", 3600)]).await;
+    let proxy = Running::start(&entra, |args| args.federated_token_file = path("token")).await;
+    for name in ["sa", "rotated"] {
+        symlink(name, path("..data_tmp")).unwrap();
+        std::fs::rename(path("..data_tmp"), path("..data")).unwrap();
+        assert_eq!(proxy.token(name).await.secret(), "t");
+        let sent = entra.seen().pop().unwrap();
+        assert_eq!(form(&sent.body)["client_assertion"], assertion(name));
+    }
 }
