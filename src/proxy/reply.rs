@@ -19,6 +19,8 @@ const TRANSIENT_WAIT: u64 = 1;
 const THROTTLED_WAIT: u64 = 5;
 
 /// Every value is text; `expires_on` stands behind `expires_in`, as some parsers let the last of the two win.
+/// Times are seconds also for App Service 2017-09-01, whose own are dates: its clients take both, and MSAL for Python takes
+/// no date (azure-protocols.md 4.1).
 #[derive(Serialize)]
 struct Reply<'a> {
     access_token: &'a str,
