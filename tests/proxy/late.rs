@@ -6,8 +6,8 @@ use futures::future::join_all;
 use http::Method;
 use identity_injector::azure::settling::SETTLING_WINDOW;
 
-use crate::peers::{Answer, METADATA, Peer, Running, TOKEN, TempFile, assertion, raw};
-use crate::process::{command, free_port, identity, terminate, wait_for};
+use crate::peers::{Answer, METADATA, Peer, Running, TOKEN, raw};
+use crate::process::{serving, terminate};
 
 /// What Entra says of an identity that it does not know yet.
 const SPREADING: [u32; 5] = [70021, 700_211, 700_213, 70025, 700_016];
@@ -104,13 +104,7 @@ async fn is_waited_for_by_identities_without_any_token_only() {
 #[tokio::test]
 async fn is_told_once_in_the_log_and_holds_nobody_who_leaves() {
     let entra = Peer::start([Answer::denied(400, 700_213)]).await;
-    let file = TempFile::new(&assertion("sa"));
-    let port = free_port();
-    let proxy = command(&identity(&port, &entra.url, &file))
-        .spawn()
-        .unwrap();
-    wait_for(&port).await;
-    let address = format!("127.0.0.1:{port}").parse().unwrap();
+    let (proxy, address, _file) = serving(&entra).await;
     let ask = async |resource: &str| {
         let target = format!("{TOKEN}?resource={resource}");
         raw(address, &Method::GET, &target, METADATA).await

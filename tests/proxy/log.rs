@@ -2,18 +2,12 @@
 
 use http::Method;
 
-use crate::peers::{Answer, METADATA, Peer, TOKEN, TempFile, assertion, raw};
-use crate::process::{command, free_port, identity, terminate, wait_for};
+use crate::peers::{Answer, METADATA, Peer, TOKEN, raw};
+use crate::process::{serving, terminate};
 
 /// What the binary logs when each of the resources is asked for, in turn, with the answer's status beside it.
 async fn log_of(entra: &Peer, asked: &[(&str, u16)]) -> String {
-    let file = TempFile::new(&assertion("sa"));
-    let port = free_port();
-    let proxy = command(&identity(&port, &entra.url, &file))
-        .spawn()
-        .unwrap();
-    wait_for(&port).await;
-    let address = format!("127.0.0.1:{port}").parse().unwrap();
+    let (proxy, address, _file) = serving(entra).await;
     for (resource, status) in asked {
         let target = format!("{TOKEN}?resource={resource}");
         let reply = raw(address, &Method::GET, &target, METADATA).await;

@@ -1,12 +1,12 @@
 //! The binary as a child.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Output, Stdio};
 
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
-use crate::peers::TempFile;
+use crate::peers::{Peer, TempFile, assertion};
 
 /// Variables or headers.
 pub type Pairs<'a> = &'a [(&'a str, &'a str)];
@@ -52,6 +52,17 @@ pub async fn wait_for(port: &str) {
         .await
         .unwrap();
     assert!(waited.status.success(), "{waited:?}");
+}
+
+/// The binary in front of `entra`, ready at that address; its token file goes with the value.
+pub async fn serving(entra: &Peer) -> (Child, SocketAddr, TempFile) {
+    let file = TempFile::new(&assertion("sa"));
+    let port = free_port();
+    let proxy = command(&identity(&port, &entra.url, &file))
+        .spawn()
+        .unwrap();
+    wait_for(&port).await;
+    (proxy, format!("127.0.0.1:{port}").parse().unwrap(), file)
 }
 
 pub async fn terminate(child: Child) -> Output {
