@@ -3,8 +3,9 @@
 use http::Method;
 use serde_json::json;
 
-use crate::peers::{METADATA, TOKEN, TempFile, raw};
+use crate::peers::TempFile;
 use crate::process::{command, free_port, inject, terminate, wait_for};
+use crate::running::{METADATA, TOKEN, raw};
 use crate::support::{arm, claims};
 
 const AUDIENCE: &str = "api://AzureADTokenExchange";

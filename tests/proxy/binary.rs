@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 
-use crate::peers::{Answer, METADATA, Peer, SECRET, TOKEN, TempFile, assertion, raw};
+use crate::peers::{Answer, Peer, TempFile};
 use crate::process::{Pairs, command, free_port, identity, terminate, wait_for};
+use crate::running::{METADATA, SECRET, TOKEN, assertion, raw};
 
 #[tokio::test]
 async fn serves_by_environment() {

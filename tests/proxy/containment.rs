@@ -2,7 +2,8 @@
 
 use http::Method;
 
-use crate::peers::{Answer, METADATA, Peer, Running};
+use crate::peers::{Answer, Peer};
+use crate::running::{METADATA, Running};
 
 #[tokio::test]
 async fn odd_paths_end_here() {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use identity_injector::azure::aadsts::FAULTS;
 
-use crate::peers::{Answer, Peer, Running, assertion};
+use crate::peers::{Answer, Peer};
+use crate::running::{Running, assertion};
 
 const CLAIMS: &str = r#"issuer "https://issuer.example/", subject "system:serviceaccount:ns:sa", audience "api://AzureADTokenExchange""#;
 

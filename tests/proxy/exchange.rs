@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use identity_injector::azure::settling::SETTLING_WINDOW;
 
-use crate::peers::{Answer, Peer, Running, assertion, form};
+use crate::peers::{Answer, Peer, form};
+use crate::running::{Running, assertion};
 
 #[tokio::test]
 async fn a_wrong_credential_fails_in_under_two_seconds() {

@@ -6,8 +6,9 @@ use futures::future::join_all;
 use http::Method;
 use identity_injector::azure::settling::SETTLING_WINDOW;
 
-use crate::peers::{Answer, METADATA, Peer, Running, TOKEN, raw};
+use crate::peers::{Answer, Peer};
 use crate::process::{serving, terminate};
+use crate::running::{METADATA, Running, TOKEN, raw};
 
 /// What Entra says of an identity that it does not know yet.
 const SPREADING: [u32; 5] = [70021, 700_211, 700_213, 70025, 700_016];

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use identity_injector::proxy::{Args, wait};
 
-use crate::peers::{Answer, Peer, Running, arguments, install_provider};
+use crate::peers::{Answer, Peer, install_provider};
+use crate::running::{Running, arguments};
 
 type Change = fn(&mut Args);
 
@@ -78,7 +79,7 @@ async fn unusable_arguments() {
 #[test]
 fn secrets_are_not_in_the_arguments_text() {
     let text = format!("{:?}", arguments());
-    assert!(!text.contains(crate::peers::SECRET), "{text}");
+    assert!(!text.contains(crate::running::SECRET), "{text}");
 }
 
 #[tokio::test]

@@ -2,8 +2,9 @@
 
 use http::Method;
 
-use crate::peers::{Answer, METADATA, Peer, TOKEN, raw};
+use crate::peers::{Answer, Peer};
 use crate::process::{serving, terminate};
+use crate::running::{METADATA, TOKEN, raw};
 
 /// What the binary logs when each of the resources is asked for, in turn, with the answer's status beside it.
 async fn log_of(entra: &Peer, asked: &[(&str, u16)]) -> String {

@@ -34,6 +34,8 @@ mod reading;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
+mod running;
+#[cfg(test)]
 #[path = "../support/scrape.rs"]
 mod scrape;
 #[cfg(test)]

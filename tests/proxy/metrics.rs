@@ -3,7 +3,8 @@
 use http::Method;
 use identity_injector::proxy::ImdsPassthrough;
 
-use crate::peers::{Answer, METADATA, Peer, Running, SECRET, TOKEN, raw};
+use crate::peers::{Answer, Peer};
+use crate::running::{METADATA, Running, SECRET, TOKEN, raw};
 use crate::scrape::{Scrape, moved, series};
 
 async fn running(entra: &Peer, node: &str, passthrough: ImdsPassthrough) -> Running {
@@ -257,7 +258,7 @@ async fn are_served_only_where_asked_for() {
     let proxy = running(&entra, "http://127.0.0.1:1", ImdsPassthrough::Deny).await;
     let taken = proxy.metrics.unwrap();
     let start = tokio::time::Instant::now();
-    let other = crate::peers::arguments().proxy(std::time::Duration::ZERO, start);
+    let other = crate::running::arguments().proxy(std::time::Duration::ZERO, start);
     let error = other.unwrap().bind(0, Some(taken)).await.unwrap_err();
     assert!(
         error

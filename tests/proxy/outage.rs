@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::peers::{Answer, Peer, Running};
+use crate::peers::{Answer, Peer};
+use crate::running::Running;
 
 /// Moves the clock that tokens and waits are measured by. It runs by itself otherwise: time-outs must not come early.
 async fn pass(seconds: u64) {

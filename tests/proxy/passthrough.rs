@@ -12,7 +12,8 @@ use http::Method;
 use identity_injector::proxy::ImdsPassthrough;
 use tokio::net::TcpListener;
 
-use crate::peers::{Answer, METADATA, Peer, Running, SECRET, install_provider};
+use crate::peers::{Answer, Peer, install_provider};
+use crate::running::{METADATA, Running, SECRET};
 
 #[tokio::test]
 async fn requests_and_answers_go_through() {

@@ -6,7 +6,8 @@ use std::process::{Output, Stdio};
 use serde_json::Value;
 use tokio::process::{Child, Command};
 
-use crate::peers::{Peer, TempFile, assertion};
+use crate::peers::{Peer, TempFile};
+use crate::running::assertion;
 
 /// Variables or headers.
 pub type Pairs<'a> = &'a [(&'a str, &'a str)];

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 
-use crate::peers::{Answer, Headers, METADATA, Peer, Running, SECRET, TOKEN, assertion, form, raw};
+use crate::peers::{Answer, Peer, form};
+use crate::running::{Headers, METADATA, Running, SECRET, TOKEN, assertion, raw};
 
 #[tokio::test]
 async fn served_token_requests() {

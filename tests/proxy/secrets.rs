@@ -9,8 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::Child;
 
-use crate::peers::{Answer, METADATA, Peer, SECRET, TOKEN, TempFile, assertion, raw};
+use crate::peers::{Answer, Peer, TempFile};
 use crate::process::{Pairs, command, free_port, terminate, wait_for};
+use crate::running::{METADATA, SECRET, TOKEN, assertion, raw};
 
 /// As long as a real one's signature, and in three parts.
 const ACCESS_TOKEN: &str = "YWNjZXNz.dG9rZW4tcGF5bG9hZA.c2lnbmF0dXJlLW9mLWVudHJh";

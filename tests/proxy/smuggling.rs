@@ -6,7 +6,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::peers::{Answer, Peer, Running};
+use crate::peers::{Answer, Peer};
+use crate::running::Running;
 
 const SMUGGLED: &str =
     "GET /metadata/identity/oauth2/token?resource=r HTTP/1.1\r\nHost: x\r\nX-Smuggled: 1\r\n\r\n";

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use futures::future::join_all;
 
-use crate::peers::{Answer, METADATA, Peer, Running, TOKEN};
+use crate::peers::{Answer, Peer};
+use crate::running::{METADATA, Running, TOKEN};
 
 #[tokio::test]
 async fn a_hundred_at_once_make_one_exchange() {
