@@ -3,20 +3,33 @@
 
 CARGO_DENY := target/tools/bin/cargo-deny
 CARGO_FUZZ := target/tools/bin/cargo-fuzz
+ARCH ?= amd64
+IMAGE := ghcr.io/identity-injector/identity-injector:0.1.0
 KUBERNETES := 1.36.3
 SDK := target/sdk
 SDKS := $(addprefix $(SDK)/,python/installed python-legacy/installed azure-cli/installed javascript/installed \
   java/installed go/token go-legacy/token rust/debug/token)
+MUSL_amd64 := x86_64-unknown-linux-musl
+MUSL_arm64 := aarch64-unknown-linux-musl
+# Where the sources lie must not be in the binary: the same commit gives the same bytes everywhere.
+PATHS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --remap-path-prefix=$(CURDIR)=/source
 VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUBERNETES) gitMajor=1 gitMinor=36)
 
 .DEFAULT_GOAL := help
-.PHONY: help build check pure deny test demo e2e cluster test-cluster sdk fuzz bench bless clean
+.PHONY: help build image check pure deny test demo e2e cluster test-cluster sdk fuzz bench bless clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build the binary for release
 	cargo build --release --locked
+
+image: ## Build the container image as an OCI archive, without a container engine (ARCH=amd64 or arm64)
+	rustup target add $(MUSL_$(ARCH))
+	RUSTFLAGS='$(PATHS)' cargo build --release --locked --target $(MUSL_$(ARCH))
+	rm -rf target/image/$(ARCH)
+	cargo run --quiet --locked -p image -- --binary target/$(MUSL_$(ARCH))/release/identity-injector --architecture $(ARCH) \
+	  --name $(IMAGE) --rootfs target/image/$(ARCH) --output target/image/identity-injector-$(ARCH).tar
 
 check: pure deny ## Check format, lints, purity of the engine, licences and bans of dependencies
 	cargo fmt --all --check
