@@ -76,6 +76,8 @@ pub const TOKEN_MOUNT: &str = "/var/run/secrets/azure/tokens";
 pub const TOKEN_FILE: &str = "azure-identity-token";
 /// The token's whole path, `TOKEN_MOUNT` and `TOKEN_FILE`.
 pub const TOKEN_PATH: &str = "/var/run/secrets/azure/tokens/azure-identity-token";
+/// Label of a Namespace: the Pod Security level that the API server enforces there.
+pub const POD_SECURITY: &str = "pod-security.kubernetes.io/enforce";
 /// User and group the proxy runs as; the redirect exempts it.
 pub const PROXY_UID: i64 = 1501;
 /// The proxy's port unless the pod names another.

@@ -2,7 +2,9 @@
 
 use super::sources::Sources;
 use super::volume::TokenVolume;
-use super::{Container, Input, List, Plan, Pod, Settings, Warning, headers, keys, warning};
+use super::{
+    Capture, Container, Input, List, Plan, Pod, Settings, Warning, headers, keys, warning,
+};
 use crate::names;
 
 /// Why a pod that asks for nothing may have been meant to.
@@ -27,7 +29,10 @@ pub fn of_plan(input: &Input<'_>, sources: Sources<'_>, plan: &Plan) -> Vec<Warn
         warnings.extend(skip_warnings(sources.pod, &plan.settings));
     }
     warnings.extend(container_warnings(sources.pod, plan));
-    if plan.settings.proxy.is_some() {
+    if let Some(proxy) = &plan.settings.proxy {
+        if proxy.capture == Capture::Redirect {
+            warnings.extend(redirect_warnings(sources));
+        }
         warnings.extend(proxy_warnings(sources.pod, plan));
     }
     most(warnings)
@@ -127,6 +132,16 @@ fn differs(own: &str, ours: &str) -> bool {
         && !own
             .trim_end_matches('/')
             .eq_ignore_ascii_case(ours.trim_end_matches('/'))
+}
+
+fn redirect_warnings(sources: Sources<'_>) -> Vec<Warning> {
+    let forbidden = sources.namespace.pod_security();
+    let same_user = sources.pod.container_of_user(names::PROXY_UID);
+    let forbidden = forbidden.map(|level| Warning::PodSecurity { level });
+    let same_user = same_user.map(|container| Warning::ProxysUser {
+        container: container.name().to_owned(),
+    });
+    forbidden.into_iter().chain(same_user).collect()
 }
 
 fn proxy_warnings(pod: Pod<'_>, plan: &Plan) -> Vec<Warning> {

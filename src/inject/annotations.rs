@@ -1,4 +1,4 @@
-//! The annotations of a ServiceAccount or Namespace, trimmed to the ones we read.
+//! The annotations of a ServiceAccount or Namespace, trimmed to the ones we read, and a Namespace's Pod Security level.
 
 use std::borrow::Cow;
 
@@ -8,6 +8,34 @@ use crate::names;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Annotations {
     entries: Box<[(Cow<'static, str>, Box<str>)]>,
+    pod_security: Option<PodSecurity>,
+}
+
+/// A Pod Security level that forbids something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PodSecurity {
+    /// No privilege beyond a container's usual ones.
+    Baseline,
+    /// Least privilege.
+    Restricted,
+}
+
+impl PodSecurity {
+    /// The level as the label has it; none for `privileged`, and for what is no level.
+    fn of(label: &str) -> Option<Self> {
+        [Self::Baseline, Self::Restricted]
+            .into_iter()
+            .find(|level| level.as_str() == label)
+    }
+
+    /// The word of the label.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Restricted => "restricted",
+        }
+    }
 }
 
 impl Annotations {
@@ -26,6 +54,19 @@ impl Annotations {
         self.get(key).filter(|value| !value.is_empty())
     }
 
+    /// The same, of a Namespace that has that value of the label [`names::POD_SECURITY`].
+    #[must_use]
+    pub fn with_pod_security(mut self, label: Option<&str>) -> Self {
+        self.pod_security = label.and_then(PodSecurity::of);
+        self
+    }
+
+    /// The Pod Security level that is enforced in the Namespace.
+    #[must_use]
+    pub fn pod_security(&self) -> Option<PodSecurity> {
+        self.pod_security
+    }
+
     /// The keys, in no order.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.entries.iter().map(|(key, _)| &**key)
@@ -41,6 +82,7 @@ impl<K: AsRef<str>, V: AsRef<str>> FromIterator<(K, V)> for Annotations {
             .map(|(key, value)| (shared(key.as_ref()), Box::from(value.as_ref())));
         Annotations {
             entries: entries.collect(),
+            pod_security: None,
         }
     }
 }

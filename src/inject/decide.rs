@@ -5,8 +5,8 @@ use super::settings::boolean;
 use super::sources::Sources;
 use super::volume::TokenVolume;
 use super::{
-    Annotations, Capture, Decision, Identity, Input, Plan, Pod, Proxy, Reason, Refusal, Settings,
-    Verdict,
+    Annotations, Capture, Decision, Identity, Input, Passthrough, Plan, Pod, Proxy, Reason,
+    Refusal, Settings, Verdict,
 };
 use crate::names;
 
@@ -105,9 +105,15 @@ fn plan(input: &Input<'_>, sources: Sources<'_>, proxy: bool) -> Result<Plan, Re
     if proxy {
         refuse_unfit(sources)?;
     }
-    let settings = sources.settings(proxy)?;
-    if let Some(proxy) = &settings.proxy {
+    let mut settings = sources.settings(proxy)?;
+    if let Some(proxy) = &mut settings.proxy {
         refuse_port_in_use(sources.pod, proxy)?;
+        // The exemption that passthrough needs would hand the container the node's own token.
+        if proxy.capture == Capture::Redirect
+            && sources.pod.container_of_user(names::PROXY_UID).is_some()
+        {
+            proxy.imds_passthrough = Passthrough::Deny;
+        }
     }
     let defaults = input.defaults;
     if TokenVolume::of(sources.pod, &defaults.audience) == TokenVolume::NameTaken {

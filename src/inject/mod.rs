@@ -37,7 +37,7 @@ use serde_json::Value;
 
 use crate::names;
 
-pub use annotations::Annotations;
+pub use annotations::{Annotations, PodSecurity};
 pub use decide::{decide, needs_namespace, needs_service_account};
 pub use explain::{Explanation, Step, explain};
 pub use flags::{Flags, NativeSidecar};

@@ -152,6 +152,17 @@ impl<'a> Pod<'a> {
             .find(|container| !container.injected() && container.declares_port(port))
     }
 
+    /// A container of the pod's own that runs as that user, as far as the pod says it.
+    #[must_use]
+    pub fn container_of_user(self, uid: i64) -> Option<Container<'a>> {
+        let user = |context: &Value| context.get("runAsUser")?.as_i64();
+        let pods = self.spec("securityContext").and_then(user);
+        self.containers().find(|container| {
+            let own = container.raw.get("securityContext").and_then(user);
+            !container.injected() && own.or(pods) == Some(uid)
+        })
+    }
+
     /// The pod's volumes.
     pub fn volumes(self) -> impl Iterator<Item = &'a Value> {
         elements(self.spec("volumes"))

@@ -1,5 +1,6 @@
 //! What a person should know although the pod was admitted: why something was not done.
 
+use super::PodSecurity;
 use super::keys::Place;
 use crate::names;
 
@@ -137,6 +138,25 @@ pub enum Warning {
         /// The container.
         container: String,
     },
+    /// The API server will refuse the pod, for the init container that we add.
+    #[error(
+        "Pod Security {} of the Namespace forbids azwi-proxy-init; set {}: env",
+        level.as_str(),
+        names::CAPTURE
+    )]
+    PodSecurity {
+        /// The level.
+        level: PodSecurity,
+    },
+    /// The redirect exempts the proxy by its user, and would exempt the container with it.
+    #[error(
+        "container {container} runs as uid {}, as azwi-proxy does: IMDS passthrough is off for this pod",
+        names::PROXY_UID
+    )]
+    ProxysUser {
+        /// The container.
+        container: String,
+    },
     /// Without native sidecars a pod that should end, or that has init containers, is served badly.
     #[error("no native sidecars here: init containers get no token, a Job would not end by itself")]
     ClassicSidecar,
@@ -144,7 +164,7 @@ pub enum Warning {
 
 impl Warning {
     /// Every [`Warning::reason`].
-    pub const REASONS: [&str; 17] = [
+    pub const REASONS: [&str; 19] = [
         "no_service_account",
         "no_client_id",
         "not_requested",
@@ -161,6 +181,8 @@ impl Warning {
         "mount_in_use",
         "header_not_handed_on",
         "before_proxy",
+        "pod_security",
+        "proxys_user",
         "classic_sidecar",
     ];
 
@@ -184,6 +206,8 @@ impl Warning {
             Warning::MountInUse { .. } => "mount_in_use",
             Warning::HeaderNotHandedOn { .. } => "header_not_handed_on",
             Warning::BeforeProxy { .. } => "before_proxy",
+            Warning::PodSecurity { .. } => "pod_security",
+            Warning::ProxysUser { .. } => "proxys_user",
             Warning::ClassicSidecar => "classic_sidecar",
         }
     }
@@ -285,7 +309,13 @@ mod tests {
             Warning::HeaderNotHandedOn {
                 container: container.clone(),
             },
-            Warning::BeforeProxy { container },
+            Warning::BeforeProxy {
+                container: container.clone(),
+            },
+            Warning::PodSecurity {
+                level: PodSecurity::Restricted,
+            },
+            Warning::ProxysUser { container },
             Warning::ClassicSidecar,
         ];
         assert_eq!(table.each_ref().map(Warning::reason), Warning::REASONS);

@@ -102,10 +102,8 @@ impl Known {
             .raw
             .pointer("/metadata/annotations")
             .and_then(Value::as_object);
-        let label = object
-            .raw
-            .pointer("/metadata/labels")
-            .and_then(|labels| labels.get(names::USE));
+        let labels = object.raw.pointer("/metadata/labels");
+        let label = |key| labels?.get(key)?.as_str();
         Known {
             name: object.text("/metadata/name").unwrap_or_default().to_owned(),
             namespace: object.text("/metadata/namespace").map(str::to_owned),
@@ -113,8 +111,9 @@ impl Known {
                 .into_iter()
                 .flatten()
                 .filter_map(|(key, value)| Some((key, value.as_str()?)))
-                .collect(),
-            label: label.and_then(Value::as_str).map(str::to_owned),
+                .collect::<Annotations>()
+                .with_pod_security(label(names::POD_SECURITY)),
+            label: label(names::USE).map(str::to_owned),
         }
     }
 }

@@ -17,6 +17,7 @@ use super::metrics::Lookups;
 use super::ready::Pending;
 use crate::inject::Annotations;
 use crate::kubernetes::{is_dns_label, is_dns_subdomain};
+use crate::names;
 use crate::reason::reason;
 
 /// Live GETs at one time; more wait, within their deadline.
@@ -248,7 +249,10 @@ fn key(metadata: &ObjectMeta) -> Box<str> {
 }
 
 fn annotations(metadata: &ObjectMeta) -> Annotations {
-    metadata.annotations.iter().flatten().collect()
+    let labels = metadata.labels.as_ref();
+    let level = labels.and_then(|labels| labels.get(names::POD_SECURITY));
+    let annotations: Annotations = metadata.annotations.iter().flatten().collect();
+    annotations.with_pod_security(level.map(String::as_str))
 }
 
 #[cfg(test)]
