@@ -16,7 +16,7 @@ PATHS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --remap-p
 VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUBERNETES) gitMajor=1 gitMinor=36)
 
 .DEFAULT_GOAL := help
-.PHONY: help build image check pure deny test demo e2e cluster test-cluster sdk fuzz bench bless clean
+.PHONY: help build image dockerfile check pure deny test demo e2e cluster test-cluster sdk fuzz bench bless clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ image: ## Build the container image as an OCI archive, without a container engin
 	rm -rf target/image/$(ARCH)
 	cargo run --quiet --locked -p image -- --binary target/$(MUSL_$(ARCH))/release/identity-injector --architecture $(ARCH) \
 	  --name $(IMAGE) --rootfs target/image/$(ARCH) --output target/image/identity-injector-$(ARCH).tar
+
+dockerfile: image ## Check that the Dockerfile makes the same image (needs buildah, no engine)
+	python3 tests/image/dockerfile.py $(ARCH)
 
 check: pure deny ## Check format, lints, purity of the engine, licences and bans of dependencies
 	cargo fmt --all --check

@@ -60,9 +60,9 @@ pub enum Error {
 
 /// A running simulation. Stops when dropped.
 pub struct Simulation {
-    /// Resource Manager, `https://localhost:PORT`.
+    /// Resource Manager, `https://localhost:PORT`, or with the address it was bound to if that is not loopback.
     pub arm: String,
-    /// Entra's authority host, `https://localhost:PORT/`, slash at the end as the clients' variables have it.
+    /// Entra's authority host, the same host and port, slash at the end as the clients' variables have it.
     pub authority: String,
     /// The node's IMDS, `http://127.0.0.1:PORT`.
     pub node_imds: String,
@@ -89,7 +89,12 @@ pub struct Simulation {
 /// # Errors
 /// [`Error`], naming the address, file or certificate at fault.
 pub fn start(options: Options) -> Result<Simulation, Error> {
-    let (ca_pem, tls_config) = tls::throw_away()?;
+    // Loopback has a name that every client takes.
+    let host = match options.bind.ip() {
+        address if address.is_loopback() || address.is_unspecified() => "localhost".to_owned(),
+        address => address.to_string(),
+    };
+    let (ca_pem, tls_config) = tls::throw_away(&host)?;
     let folder = TempDir::with_prefix("simazure-").map_err(Error::CaFile)?;
     let ca_file = folder.path().join("ca.pem");
     std::fs::write(&ca_file, &ca_pem).map_err(Error::CaFile)?;
@@ -99,7 +104,7 @@ pub fn start(options: Options) -> Result<Simulation, Error> {
         Some(namespace) => bind_in(namespace, options.imds_bind)?,
         None => bind(options.imds_bind)?,
     };
-    let origin = format!("https://localhost:{}", azure_address.port());
+    let origin = format!("https://{host}:{}", azure_address.port());
     let authorities = options.issuer_cas.iter().chain([&ca_pem]);
     let azure = Arc::new(Azure::new(
         origin.clone(),

@@ -29,8 +29,9 @@ pub enum Error {
     Client(#[from] reqwest::Error),
 }
 
-/// A fresh authority's certificate as PEM, and a server configuration with a leaf of it for `localhost` and 127.0.0.1.
-pub(crate) fn throw_away() -> Result<(String, Arc<ServerConfig>), Error> {
+/// A fresh authority's certificate as PEM, and a server configuration with a leaf of it for `localhost`, 127.0.0.1 and
+/// this host.
+pub(crate) fn throw_away(host: &str) -> Result<(String, Arc<ServerConfig>), Error> {
     let mut ca = CertificateParams::new(Vec::new())?;
     ca.distinguished_name
         .push(DnType::CommonName, "simazure throw-away CA");
@@ -39,7 +40,7 @@ pub(crate) fn throw_away() -> Result<(String, Arc<ServerConfig>), Error> {
     let ca_key = KeyPair::generate()?;
     let ca_pem = ca.self_signed(&ca_key)?.pem();
 
-    let mut leaf = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
+    let mut leaf = CertificateParams::new(["localhost", "127.0.0.1", host].map(str::to_owned))?;
     leaf.distinguished_name
         .push(DnType::CommonName, "localhost");
     leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
