@@ -5,6 +5,7 @@ use std::process::Command;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::api::collection;
 use crate::support::container;
 use crate::world::{BINARY, SERVICE_ACCOUNT, WALK, World, text};
 
@@ -14,7 +15,7 @@ impl World {
         for file in std::fs::read_dir("manifests/base").unwrap() {
             let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
             for object in serde_saphyr::from_multiple::<Value>(&text).unwrap() {
-                let Some(path) = collection(&object) else {
+                let Some(path) = collection(&object, "plain") else {
                     continue;
                 };
                 // Dry-run does not store the Namespace that its neighbours are in.
@@ -22,6 +23,7 @@ impl World {
                     .to_string()
                     .replace("identity-injector-system", "plain");
                 let created = self
+                    .api
                     .post(
                         &format!("{path}?dryRun=All&fieldValidation=Strict"),
                         &object,
@@ -40,6 +42,7 @@ impl World {
 
     pub async fn walk_pod_is_patched(&self) {
         let pod = self
+            .api
             .post("/api/v1/namespaces/walk/pods", WALK)
             .await
             .unwrap();
@@ -75,8 +78,9 @@ impl World {
     }
 
     pub async fn unlabelled_is_untouched(&self) {
-        self.service_account("plain").await;
+        self.api.service_account("plain", SERVICE_ACCOUNT).await;
         let pod = self
+            .api
             .post("/api/v1/namespaces/plain/pods", WALK)
             .await
             .unwrap();
@@ -113,6 +117,7 @@ impl World {
         for (old, new, sentence) in table {
             let pod = WALK.replace("httpbin-pod", "refused").replace(old, &new);
             let status = self
+                .api
                 .post("/api/v1/namespaces/walk/pods", &pod)
                 .await
                 .unwrap_err();
@@ -132,6 +137,7 @@ impl World {
             containers.push(json!({"name": name, "image": "example.com/app:1"}));
         }
         let pod = self
+            .api
             .post("/api/v1/namespaces/walk/pods", &pod.to_string())
             .await
             .unwrap();
@@ -145,12 +151,13 @@ impl World {
     pub async fn dry_run(&self) {
         let pod = WALK.replace("httpbin-pod", "dry");
         let pod = self
+            .api
             .post("/api/v1/namespaces/walk/pods?dryRun=All", &pod)
             .await
             .unwrap();
         assert_eq!(pod["spec"]["initContainers"][1]["name"], "azwi-proxy");
         assert_eq!(
-            self.get("/api/v1/namespaces/walk/pods/dry").await["code"],
+            self.api.get("/api/v1/namespaces/walk/pods/dry").await["code"],
             404
         );
     }
@@ -162,6 +169,7 @@ impl World {
             "spec:\n  hostnameOverride: newest.example\n  resources: {requests: {cpu: 20m}, limits: {cpu: 1}}\n",
         );
         let defaulted = self
+            .api
             .post("/api/v1/namespaces/plain/pods?dryRun=All", &pod)
             .await
             .unwrap();
@@ -169,6 +177,7 @@ impl World {
         let patch = self.review(&defaulted).await.unwrap();
         json_patch::patch(&mut patched, &patch).unwrap();
         let stored = self
+            .api
             .post("/api/v1/namespaces/walk/pods", &pod)
             .await
             .unwrap();
@@ -184,6 +193,7 @@ impl World {
     pub async fn offline_equals_stored(&self) {
         let folder = self.folder.path();
         let account = self
+            .api
             .get(&format!(
                 "/api/v1/namespaces/walk/serviceaccounts/{SERVICE_ACCOUNT}"
             ))
@@ -213,7 +223,10 @@ impl World {
             text(&output)
         );
         let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let stored = self.get("/api/v1/namespaces/walk/pods/httpbin-pod").await;
+        let stored = self
+            .api
+            .get("/api/v1/namespaces/walk/pods/httpbin-pod")
+            .await;
         // The API server makes lists of its own before it asks us, so other parents are created.
         let mut essences = [self.defaulted(&printed).await, essence(&stored)];
         for essence in &mut essences {
@@ -275,6 +288,7 @@ impl World {
         // The token of the API server's own admission comes again, with a name of its own.
         essence(
             &self
+                .api
                 .post(
                     "/api/v1/namespaces/plain/pods?dryRun=All",
                     &without_api_access(pod).to_string(),
@@ -317,21 +331,4 @@ fn without_api_access(mut pod: Value) -> Value {
         .into_iter()
         .for_each(|volumes| volumes.retain(own));
     pod
-}
-
-/// The path objects of that kind are posted to; none for what is no API object.
-fn collection(object: &Value) -> Option<String> {
-    Some(match object["kind"].as_str()? {
-        "Namespace" => "/api/v1/namespaces".to_owned(),
-        "ServiceAccount" => "/api/v1/namespaces/plain/serviceaccounts".to_owned(),
-        "Service" => "/api/v1/namespaces/plain/services".to_owned(),
-        "Deployment" => "/apis/apps/v1/namespaces/plain/deployments".to_owned(),
-        "ClusterRole" => "/apis/rbac.authorization.k8s.io/v1/clusterroles".to_owned(),
-        "ClusterRoleBinding" => "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings".to_owned(),
-        "MutatingWebhookConfiguration" => {
-            "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations".to_owned()
-        }
-        "Kustomization" => return None,
-        kind => panic!("{kind}: not known here"),
-    })
 }

@@ -8,6 +8,10 @@
 )]
 
 mod admission;
+#[path = "../support/api.rs"]
+mod api;
+#[path = "../support/cluster.rs"]
+mod cluster;
 mod neighbours;
 mod setup;
 #[path = "../support/mod.rs"]

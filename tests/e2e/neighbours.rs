@@ -18,7 +18,8 @@ impl World {
     pub async fn survives_neighbours(&self) {
         self.start_neighbours().await;
         for name in ["a-neighbour", "z-neighbour"] {
-            self.post(CONFIGURATIONS, &self.neighbour(name).to_string())
+            self.api
+                .post(CONFIGURATIONS, &self.neighbour(name).to_string())
                 .await
                 .unwrap();
         }
@@ -26,15 +27,16 @@ impl World {
         let path = "/api/v1/namespaces/walk/pods";
         until("both neighbours are asked", async || {
             let stored = self
+                .api
                 .post(&format!("{path}?dryRun=All"), &pod)
                 .await
                 .unwrap();
             stored["spec"]["containers"].as_array().unwrap().len() == 3
         })
         .await;
-        let stored = self.post(path, &pod).await.unwrap();
+        let stored = self.api.post(path, &pod).await.unwrap();
         for name in ["a-neighbour", "z-neighbour"] {
-            self.delete(&format!("{CONFIGURATIONS}/{name}")).await;
+            self.api.delete(&format!("{CONFIGURATIONS}/{name}")).await;
         }
         assert_eq!(
             sorted(&stored["spec"]["containers"]),
@@ -80,8 +82,10 @@ impl World {
     /// Identity alone and env capture pass `restricted`; a redirect is refused there by the API server itself.
     pub async fn restricted_admits_what_needs_no_privilege(&self) {
         let labels = json!({"azure.workload.identity/use": "true", "pod-security.kubernetes.io/enforce": "restricted"});
-        self.namespace("restricted", labels).await;
-        self.service_account("restricted").await;
+        self.api.namespace("restricted", labels).await;
+        self.api
+            .service_account("restricted", SERVICE_ACCOUNT)
+            .await;
         let table = [
             (
                 "identity",
@@ -113,6 +117,7 @@ impl World {
                 "spec": {"serviceAccountName": SERVICE_ACCOUNT, "containers": [{"name": "app", "image": "app", "securityContext": security}]},
             });
             match self
+                .api
                 .post("/api/v1/namespaces/restricted/pods", &pod.to_string())
                 .await
             {

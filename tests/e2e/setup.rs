@@ -12,6 +12,7 @@ impl World {
         let output = self.setup("apply");
         assert!(output.status.success(), "{}", text(&output));
         let account = self
+            .api
             .get(&format!(
                 "/api/v1/namespaces/walk/serviceaccounts/{SERVICE_ACCOUNT}"
             ))

@@ -71,7 +71,10 @@ impl World {
 
     /// The proxy with the environment the stored pod gives it, and a token the API server issued for it.
     pub async fn proxy(&self) -> (Program, u16, String) {
-        let pod = self.get("/api/v1/namespaces/walk/pods/httpbin-pod").await;
+        let pod = self
+            .api
+            .get("/api/v1/namespaces/walk/pods/httpbin-pod")
+            .await;
         let uid = pod["metadata"]["uid"].as_str().unwrap().to_owned();
         let bound = json!({"kind": "Pod", "apiVersion": "v1", "name": "httpbin-pod", "uid": uid});
         let spec =
@@ -79,7 +82,7 @@ impl World {
         let path = format!("/api/v1/namespaces/walk/serviceaccounts/{SERVICE_ACCOUNT}/token");
         let request =
             json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec});
-        let token = self.post(&path, &request.to_string()).await.unwrap();
+        let token = self.api.post(&path, &request.to_string()).await.unwrap();
         let token_file = self.folder.path().join("token");
         std::fs::write(&token_file, token["status"]["token"].as_str().unwrap()).unwrap();
         let mut variables = environment(&pod, container(&pod, "azwi-proxy"), &token_file);

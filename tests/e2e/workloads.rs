@@ -1,6 +1,5 @@
 //! Pods that the real controllers make: of a Deployment, of a Job, under a quota. Warnings as a client sees them.
 
-use http::Request;
 use serde_json::{Value, json};
 
 use crate::support::container;
@@ -18,13 +17,15 @@ impl World {
             "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"},
             "spec": {"completions": 2, "parallelism": 2, "template": template("once", &proxied, "Never")},
         });
-        self.post(
-            "/apis/apps/v1/namespaces/walk/deployments",
-            &deployment.to_string(),
-        )
-        .await
-        .unwrap();
-        self.post("/apis/batch/v1/namespaces/walk/jobs", &job.to_string())
+        self.api
+            .post(
+                "/apis/apps/v1/namespaces/walk/deployments",
+                &deployment.to_string(),
+            )
+            .await
+            .unwrap();
+        self.api
+            .post("/apis/batch/v1/namespaces/walk/jobs", &job.to_string())
             .await
             .unwrap();
         for (workload, owner) in [("web", "ReplicaSet"), ("once", "Job")] {
@@ -53,19 +54,22 @@ impl World {
 
     /// A namespace that counts requests and limits admits the sidecar, whose every resource is said.
     pub async fn quota_admits_the_sidecar(&self) {
-        self.namespace("quota", json!({"azure.workload.identity/use": "true"}))
+        self.api
+            .namespace("quota", json!({"azure.workload.identity/use": "true"}))
             .await;
-        self.service_account("quota").await;
+        self.api.service_account("quota", SERVICE_ACCOUNT).await;
         let hard = json!({"requests.cpu": "2", "requests.memory": "2Gi", "limits.cpu": "2", "limits.memory": "2Gi"});
         let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "all"}, "spec": {"hard": hard}});
-        self.post(
-            "/api/v1/namespaces/quota/resourcequotas",
-            &quota.to_string(),
-        )
-        .await
-        .unwrap();
+        self.api
+            .post(
+                "/api/v1/namespaces/quota/resourcequotas",
+                &quota.to_string(),
+            )
+            .await
+            .unwrap();
         until("the quota counts", async || {
             !self
+                .api
                 .get("/api/v1/namespaces/quota/resourcequotas/all")
                 .await["status"]["used"]
                 .is_null()
@@ -74,7 +78,7 @@ impl World {
         let annotations = json!({"azure.workload.identity/inject-proxy-sidecar": "true"});
         let mut pod = pod("counted", &annotations);
         let pods = "/api/v1/namespaces/quota/pods";
-        let refused = self.post(pods, &pod.to_string()).await.unwrap_err();
+        let refused = self.api.post(pods, &pod.to_string()).await.unwrap_err();
         let message = refused["message"].as_str().unwrap();
         assert!(
             message.contains("limits.cpu for: app;") && !message.contains("azwi-"),
@@ -82,16 +86,15 @@ impl World {
         );
         pod["spec"]["containers"][0]["resources"] =
             json!({"limits": {"cpu": "100m", "memory": "64Mi"}});
-        self.post(pods, &pod.to_string()).await.unwrap();
+        self.api.post(pods, &pod.to_string()).await.unwrap();
     }
 
     /// Whoever types `kubectl apply` reads why a pod is not what was meant: of a pod, and of a workload's template.
     pub async fn warnings_reach_the_client(&self) {
         let misspelt = json!({"azure.workload.identity/inject-proxy-side-car": "true"});
         let pod = pod("warned", &misspelt);
-        let said = self
-            .warnings("/api/v1/namespaces/walk/pods?dryRun=All", &pod)
-            .await;
+        let path = "/api/v1/namespaces/walk/pods?dryRun=All";
+        let (_, said) = self.api.post_heard(path, &pod.to_string()).await;
         let expected = [
             "not injected: pod has no label azure.workload.identity/use, but ServiceAccount workload-identity-sa has a client-id",
             "pod annotation azure.workload.identity/inject-proxy-side-car is not known; is inject-proxy-sidecar meant?",
@@ -102,12 +105,8 @@ impl World {
             "metadata": {"name": "warned", "labels": {"azure.workload.identity/use": "true"}},
             "spec": {"selector": {"matchLabels": {"of": "warned"}}, "template": template("warned", &json!({}), "Always")},
         });
-        let said = self
-            .warnings(
-                "/apis/apps/v1/namespaces/walk/deployments?dryRun=All",
-                &deployment,
-            )
-            .await;
+        let path = "/apis/apps/v1/namespaces/walk/deployments?dryRun=All";
+        let (_, said) = self.api.post_heard(path, &deployment.to_string()).await;
         let expected = [
             "azure.workload.identity/use does nothing here; set it on the pod template",
             "not injected: pod has no label azure.workload.identity/use, but ServiceAccount workload-identity-sa has a client-id",
@@ -115,34 +114,11 @@ impl World {
         assert_eq!(said, expected);
     }
 
-    async fn warnings(&self, path: &str, object: &Value) -> Vec<String> {
-        let request = Request::post(path)
-            .header("content-type", "application/json")
-            .body(object.to_string().into_bytes().into());
-        let reply = self.kube.send(request.unwrap()).await.unwrap();
-        assert!(reply.status().is_success(), "{}", reply.status());
-        let text = |header: &http::HeaderValue| {
-            header
-                .to_str()
-                .unwrap()
-                .trim_start_matches("299 - ")
-                .trim_matches('"')
-                .to_owned()
-        };
-        reply
-            .headers()
-            .get_all("warning")
-            .iter()
-            .map(text)
-            .collect()
-    }
-
-    /// The pods of a workload, once there are as many.
     async fn pods(&self, namespace: &str, workload: &str, count: usize) -> Vec<Value> {
         let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector=of%3D{workload}");
         let mut pods = Vec::new();
         until("the controllers make the pods", async || {
-            pods = self.get(&path).await["items"]
+            pods = self.api.get(&path).await["items"]
                 .as_array()
                 .cloned()
                 .unwrap_or_default();

@@ -25,7 +25,14 @@ pub fn free_port() -> u16 {
         .port()
 }
 
-/// A certificate authority and a serving pair for loopback, in a folder.
+/// Whom the serving pair is for: loopback, and the webhook's Service.
+const NAMES: [&str; 3] = [
+    "localhost",
+    "127.0.0.1",
+    "identity-injector.identity-injector-system.svc",
+];
+
+/// A certificate authority and a serving pair, in a folder.
 pub struct Certificates {
     pub directory: PathBuf,
     pub ca_pem: String,
@@ -40,8 +47,7 @@ impl Certificates {
         let ca_pem = params.self_signed(&ca_key).unwrap().pem();
         let issuer = Issuer::new(params, ca_key);
         let key = KeyPair::generate().unwrap();
-        let leaf =
-            CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        let leaf = CertificateParams::new(NAMES.map(str::to_owned)).unwrap();
         let leaf = leaf.signed_by(&key, &issuer).unwrap();
         std::fs::create_dir_all(directory).unwrap();
         std::fs::write(directory.join("tls.crt"), leaf.pem()).unwrap();

@@ -1,7 +1,7 @@
 //! `app`: an application that asks for Azure tokens as it did under AAD Pod Identity.
 //!
 //! ```text
-//! app            asks both endpoints for ever; prints the first answer of each, and every failure
+//! app            asks both endpoints for ever; prints every failure, and each first answer after one
 //! app once       asks each once; exits with 1 if one failed
 //! app load N S   asks IMDS over N connections at a time for S seconds; prints how many answers were tokens
 //! app nothing    sleeps for ever
@@ -58,14 +58,14 @@ fn main() -> ExitCode {
 }
 
 fn watch(endpoints: &[Endpoint]) -> ExitCode {
-    let mut printed = vec![false; endpoints.len()];
+    let mut well = vec![false; endpoints.len()];
     loop {
-        for (endpoint, printed) in endpoints.iter().zip(&mut printed) {
+        for (endpoint, well) in endpoints.iter().zip(&mut well) {
             let answer = endpoint.ask();
-            if !answer.is_token() || !*printed {
+            if !answer.is_token() || !*well {
                 endpoint.print(&answer);
             }
-            *printed |= answer.is_token();
+            *well = answer.is_token();
         }
         thread::sleep(PAUSE);
     }

@@ -1,0 +1,120 @@
+//! A real API server, as plain JSON over its paths.
+
+#![allow(clippy::unwrap_used, dead_code, reason = "a test fails by panicking")]
+
+use std::time::{Duration, Instant};
+
+use http::{Request, Response};
+use kube::client::Body;
+use serde_json::{Value, json};
+
+/// The client of a cluster's administrator.
+pub struct Api(pub kube::Client);
+
+impl Api {
+    /// What was stored, or the Status of the refusal.
+    pub async fn post(&self, path: &str, body: &str) -> Result<Value, Value> {
+        self.post_heard(path, body).await.0
+    }
+
+    /// The same, and the warnings that came with it.
+    pub async fn post_heard(&self, path: &str, body: &str) -> (Result<Value, Value>, Vec<String>) {
+        let request = Request::post(path).header("content-type", "application/yaml");
+        let reply = self.send(request, body).await;
+        let warnings = reply.headers().get_all("warning").iter().map(|header| {
+            let text = header.to_str().unwrap().trim_start_matches("299 - ");
+            text.trim_matches('"').to_owned()
+        });
+        let warnings = warnings.collect();
+        let ok = reply.status().is_success();
+        let value = json_of(reply).await;
+        (if ok { Ok(value) } else { Err(value) }, warnings)
+    }
+
+    /// Changes an object by a JSON merge patch.
+    pub async fn patch(&self, path: &str, change: &Value) -> Value {
+        let request = Request::patch(path).header("content-type", "application/merge-patch+json");
+        let reply = self.send(request, &change.to_string()).await;
+        assert!(reply.status().is_success(), "{path}: {}", reply.status());
+        json_of(reply).await
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        json_of(self.send(Request::get(path), "").await).await
+    }
+
+    /// What is no JSON: a log.
+    pub async fn text(&self, path: &str) -> String {
+        let reply = self.send(Request::get(path), "").await;
+        let bytes = reply.into_body().collect_bytes().await.unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    pub async fn delete(&self, path: &str) {
+        let reply = self.send(Request::delete(path), "").await;
+        assert!(reply.status().is_success(), "{path}: {}", reply.status());
+    }
+
+    pub async fn namespace(&self, name: &str, labels: Value) {
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}});
+        self.post("/api/v1/namespaces", &namespace.to_string())
+            .await
+            .unwrap();
+    }
+
+    pub async fn service_account(&self, namespace: &str, name: &str) {
+        let account =
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}});
+        self.post(
+            &format!("/api/v1/namespaces/{namespace}/serviceaccounts"),
+            &account.to_string(),
+        )
+        .await
+        .unwrap();
+    }
+
+    async fn send(&self, request: http::request::Builder, body: &str) -> Response<Body> {
+        let request = request.body(body.as_bytes().to_vec().into()).unwrap();
+        self.0.send(request).await.unwrap()
+    }
+}
+
+/// Where objects of that kind are made; None for what is none of the API server's.
+pub fn collection(object: &Value, namespace: &str) -> Option<String> {
+    let group = match object["kind"].as_str()? {
+        "Kustomization" => return None,
+        "Namespace" => return Some("/api/v1/namespaces".to_owned()),
+        "ClusterRole" => return Some("/apis/rbac.authorization.k8s.io/v1/clusterroles".to_owned()),
+        "ClusterRoleBinding" => {
+            return Some("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings".to_owned());
+        }
+        "MutatingWebhookConfiguration" => {
+            return Some(
+                "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations".to_owned(),
+            );
+        }
+        "Deployment" => "/apis/apps/v1",
+        "Job" | "CronJob" => "/apis/batch/v1",
+        _ => "/api/v1",
+    };
+    let plural = format!("{}s", object["kind"].as_str()?.to_lowercase());
+    Some(format!("{group}/namespaces/{namespace}/{plural}"))
+}
+
+async fn json_of(reply: Response<Body>) -> Value {
+    serde_json::from_slice(&reply.into_body().collect_bytes().await.unwrap()).unwrap()
+}
+
+/// Waits for what the API server learns through its caches, or the cluster makes.
+pub async fn until(what: &str, within: Duration, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + within;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "not in {within:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+pub fn base64_of(text: &str) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(text)
+}

@@ -1,0 +1,61 @@
+//! The cluster of tests/cluster as a child: it stops itself when its standard input ends.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    dead_code,
+    reason = "a test fails by panicking"
+)]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use serde_json::Value;
+
+pub struct Cluster {
+    child: Child,
+    input: Option<ChildStdin>,
+    /// The one line it prints when it is ready.
+    pub said: Value,
+    pub kubeconfig: PathBuf,
+    pub ca_pem: String,
+}
+
+impl Cluster {
+    /// Starts it by that command; `target` is what makes the binary.
+    pub fn start(command: &str, target: &str) -> Self {
+        let binary = Path::new("tests/cluster/bin/cluster");
+        let binary = binary
+            .canonicalize()
+            .unwrap_or_else(|_| panic!("{} is not built: run `{target}`", binary.display()));
+        let mut child = Command::new(binary)
+            .arg(command)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let input = child.stdin.take();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let said: Value = serde_json::from_str(&line)
+            .unwrap_or_else(|_| panic!("no cluster: its reason stands above"));
+        let ca_pem = std::fs::read_to_string(said["ca"].as_str().unwrap()).unwrap();
+        Cluster {
+            child,
+            input,
+            kubeconfig: said["kubeconfig"].as_str().unwrap().into(),
+            ca_pem,
+            said,
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        self.child.wait().unwrap();
+    }
+}
