@@ -1,0 +1,93 @@
+//! Our webhook on the node: manifests/base, with a certificate and the simulated Azure's address.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::api::{base64_of, collection, until};
+use crate::world::{SERVICE_ACCOUNT, WALK, World, documents};
+
+const SYSTEM: &str = "identity-injector-system";
+
+impl World {
+    pub async fn install(&self) {
+        for file in ["namespace", "rbac", "service"] {
+            self.create_all(&format!("manifests/base/{file}.yaml"), |_| {})
+                .await;
+        }
+        let pair = ["tls.crt", "tls.key"].map(|file| {
+            let text = std::fs::read_to_string(self.certificates.directory.join(file)).unwrap();
+            base64_of(&text)
+        });
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
+            "metadata": {"name": "identity-injector-certs"},
+            "data": {"tls.crt": pair[0], "tls.key": pair[1]},
+        });
+        self.create(&secret).await;
+        self.create_all("manifests/base/deployment.yaml", |deployment| {
+            let args = &mut deployment["spec"]["template"]["spec"]["containers"][0]["args"];
+            let more = [
+                format!("--tenant-id={}", self.azure.tenant),
+                format!("--authority-host={}", self.azure.authority),
+            ];
+            args.as_array_mut().unwrap().extend(more.map(Value::from));
+        })
+        .await;
+        let deployment = format!("/apis/apps/v1/namespaces/{SYSTEM}/deployments/identity-injector");
+        until(
+            "both replicas are ready",
+            Duration::from_secs(60),
+            async || self.api.get(&deployment).await["status"]["readyReplicas"] == 2,
+        )
+        .await;
+        self.create_all("manifests/base/webhook.yaml", |configuration| {
+            for webhook in configuration["webhooks"].as_array_mut().unwrap() {
+                webhook["clientConfig"]["caBundle"] = json!(base64_of(&self.certificates.ca_pem));
+            }
+        })
+        .await;
+        let probe = WALK.replace(SERVICE_ACCOUNT, "default");
+        until(
+            "the webhook is called",
+            Duration::from_secs(20),
+            async || {
+                let path = "/api/v1/namespaces/walk/pods?dryRun=All";
+                let stored = self.api.post(path, &probe).await;
+                stored.is_ok_and(|pod| pod["spec"]["initContainers"].is_array())
+            },
+        )
+        .await;
+    }
+
+    async fn create_all(&self, file: &str, change: impl Fn(&mut Value)) {
+        for mut object in documents(Path::new(file)) {
+            change(&mut object);
+            self.create(&object).await;
+        }
+    }
+
+    async fn create(&self, object: &Value) {
+        let path = collection(object, SYSTEM).unwrap();
+        self.api.post(&path, &object.to_string()).await.unwrap();
+    }
+
+    pub async fn webhook_pods(&self) -> Vec<Value> {
+        let pods = self
+            .api
+            .get(&format!("/api/v1/namespaces/{SYSTEM}/pods"))
+            .await;
+        pods["items"].as_array().unwrap().clone()
+    }
+
+    pub async fn webhook_logs(&self) -> String {
+        let mut logs = String::new();
+        for pod in self.webhook_pods().await {
+            let name = pod["metadata"]["name"].as_str().unwrap();
+            let path = format!("/api/v1/namespaces/{SYSTEM}/pods/{name}/log?tailLines=20");
+            logs += &format!("log of {name}:\n{}\n", self.api.text(&path).await);
+        }
+        logs
+    }
+}

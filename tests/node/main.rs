@@ -1,0 +1,120 @@
+//! Real pods: the walk on a real kubelet and containerd (tests/cluster), the webhook as a Deployment on that node, its
+//! image the one of `make image`, against a simulated Azure (tests/simazure). `make e2e-node` builds what it needs.
+//! Arguments are parts of case names: only those cases are run.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod admission;
+#[path = "../support/api.rs"]
+mod api;
+#[path = "../support/cluster.rs"]
+mod cluster;
+mod figures;
+mod healing;
+mod image;
+mod install;
+mod pods;
+mod security;
+#[path = "../support/mod.rs"]
+mod support;
+mod tokens;
+mod workloads;
+mod world;
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use world::World;
+
+type Case = (
+    &'static str,
+    for<'a> fn(&'a World) -> LocalBoxFuture<'a, ()>,
+);
+
+const CASES: [Case; 14] = [
+    ("the walk's pod gets the identity's tokens", |world| {
+        world.walk_pod_gets_tokens().boxed_local()
+    }),
+    ("other paths of IMDS reach the node's", |world| {
+        world.other_paths_reach_the_node().boxed_local()
+    }),
+    ("an init container gets a token", |world| {
+        world.init_container_gets_a_token().boxed_local()
+    }),
+    ("pods of every shape get tokens", |world| {
+        world.shapes_get_tokens().boxed_local()
+    }),
+    ("restricted: env capture runs and gets tokens", |world| {
+        world.restricted_runs().boxed_local()
+    }),
+    (
+        "baseline: the redirect is refused, and warned of",
+        |world| world.baseline_refuses_the_redirect().boxed_local(),
+    ),
+    (
+        "a quota and limits admit the sidecar, and it runs",
+        |world| world.counted_runs().boxed_local(),
+    ),
+    ("a Job completes by itself", |world| {
+        world.job_completes().boxed_local()
+    }),
+    ("a Deployment rolls with no failed request", |world| {
+        world.deployment_rolls().boxed_local()
+    }),
+    ("a deleted pod finishes its request", |world| {
+        world.deleted_pod_finishes().boxed_local()
+    }),
+    ("a killed proxy is healed", |world| {
+        world.killed_proxy_is_healed().boxed_local()
+    }),
+    ("load does not meet the memory limit", |world| {
+        world.load_fits_the_limit().boxed_local()
+    }),
+    (
+        "a webhook replica goes under load, no admission fails",
+        |world| world.replica_goes().boxed_local(),
+    ),
+    ("what init and sidecar add to a pod's start", |world| {
+        world.start_costs().boxed_local()
+    }),
+];
+
+fn main() {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let is_wanted =
+        |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()));
+    let failed = runtime.block_on(async {
+        let start = Instant::now();
+        let world = World::start().await;
+        println!("world ready in {:.1?}", start.elapsed());
+        let mut counts = [0, 0];
+        for (name, case) in CASES.iter().filter(|(name, _)| is_wanted(name)) {
+            let start = Instant::now();
+            let passed = AssertUnwindSafe(case(&world)).catch_unwind().await.is_ok();
+            let outcome = if passed { "ok    " } else { "FAILED" };
+            println!("{outcome} {name} ({:.1?})", start.elapsed());
+            counts[usize::from(!passed)] += 1;
+        }
+        let [passed, failed] = counts;
+        if failed > 0 {
+            println!("{}", world.webhook_logs().await);
+        }
+        println!("node: {passed} passed, {failed} failed");
+        failed
+    });
+    std::process::exit(i32::from(failed > 0));
+}

@@ -1,0 +1,153 @@
+//! The world of the cases: a real node, a simulated Azure that its pods reach, our webhook installed on it.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::api::Api;
+use crate::cluster::Cluster;
+use crate::image;
+use crate::support::{Certificates, arm};
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_identity-injector");
+pub const WALK: &str = include_str!("../walk/pod.yaml");
+pub const WALK_IMAGE: &str = "docker.io/kennethreitz/httpbin";
+pub const SERVICE_ACCOUNT: &str = "workload-identity-sa";
+/// What asks for tokens: tests/node/app.
+pub const APP: &str = "registry.test/app:1";
+
+pub struct World {
+    pub cluster: Cluster,
+    pub api: Api,
+    pub azure: simazure::Simulation,
+    pub certificates: Certificates,
+    pub client_id: String,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let cluster = Cluster::start("node", "make e2e-node");
+        let api = identity_injector::kubernetes::connect(Some(&cluster.kubeconfig))
+            .await
+            .unwrap();
+        let mut world = World {
+            azure: azure(&cluster),
+            certificates: Certificates::make(&folder.path().join("certs")),
+            cluster,
+            api: Api(api),
+            client_id: String::new(),
+            _folder: folder,
+        };
+        image::import(&world);
+        world.make_namespaces().await;
+        world.set_up().await;
+        world.install().await;
+        world
+    }
+
+    async fn make_namespaces(&self) {
+        let pod_security = "pod-security.kubernetes.io/enforce";
+        for (name, level) in [
+            ("walk", "privileged"),
+            ("counted", "privileged"),
+            ("restricted", "restricted"),
+            ("baseline", "baseline"),
+        ] {
+            let labels = json!({"azure.workload.identity/use": "true", pod_security: level});
+            self.api.namespace(name, labels).await;
+        }
+        self.api.namespace("plain", json!({})).await;
+    }
+
+    /// Identity, credentials and annotated ServiceAccounts, by the binary itself.
+    async fn set_up(&mut self) {
+        let azure = &self.azure;
+        let output = Command::new(BINARY)
+            .args(["setup", "apply", "--config", "tests/node/setup.yaml"])
+            .args([
+                "--arm-url",
+                &azure.arm,
+                "--authority-host",
+                &azure.authority,
+            ])
+            .arg("--kubeconfig")
+            .arg(&self.cluster.kubeconfig)
+            .env("AZURE_TENANT_ID", azure.tenant)
+            .env("AZURE_CLIENT_ID", azure.client_id)
+            .env("AZURE_CLIENT_SECRET", azure.client_secret)
+            .env("SSL_CERT_FILE", &azure.ca_file)
+            .output()
+            .unwrap();
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{printed}");
+        let identity = arm(azure, reqwest::Method::GET, &self.identity_path(), None).await;
+        self.client_id = identity["properties"]["clientId"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+    }
+
+    pub fn identity_path(&self) -> String {
+        format!(
+            "/subscriptions/{}/resourceGroups/myResourceGroup/providers/Microsoft.ManagedIdentity\
+             /userAssignedIdentities/userAssignedIdentityA",
+            self.azure.subscription
+        )
+    }
+
+    /// A field of what the cluster said of itself.
+    pub fn said(&self, field: &str) -> &str {
+        self.cluster.said[field]
+            .as_str()
+            .unwrap_or_else(|| panic!("{field}: {}", self.cluster.said))
+    }
+}
+
+/// On the host's end of the node's link, so that pods reach it; the node's IMDS where a node has it.
+fn azure(cluster: &Cluster) -> simazure::Simulation {
+    let field = |name: &str| cluster.said[name].as_str().unwrap();
+    let init = cluster.said["pid"].as_u64().unwrap();
+    enter(
+        init,
+        &["ip", "address", "add", "169.254.169.254/32", "dev", "lo"],
+    );
+    let options = simazure::Options {
+        bind: format!("{}:0", field("hostAddress")).parse().unwrap(),
+        imds_bind: "169.254.169.254:80".parse().unwrap(),
+        imds_namespace: Some(format!("/proc/{init}/ns/net").into()),
+        issuer_cas: vec![cluster.ca_pem.clone()],
+        ..Default::default()
+    };
+    simazure::start(options).unwrap()
+}
+
+/// Runs a command of this machine in the node's namespaces.
+pub fn enter(init: u64, command: &[&str]) {
+    run(Command::new("nsenter")
+        .args([
+            "--target",
+            &init.to_string(),
+            "--net",
+            "--mount",
+            "--pid",
+            "--",
+        ])
+        .args(command));
+}
+
+/// Runs a command that has to succeed; gives what it printed.
+pub fn run(command: &mut Command) -> String {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {printed}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The documents of a YAML file.
+pub fn documents(file: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(file).unwrap();
+    serde_saphyr::from_multiple(&text).unwrap()
+}
