@@ -57,6 +57,12 @@ demo: ## Walk from an annotated pod to an Azure token on this machine, all simul
 e2e: cluster ## Walk on a real Kubernetes API server (needs Go), against a simulated Azure
 	cargo test --workspace --locked --test e2e
 
+e2e-node: node ## Walk on a real node, with real pods (needs root, Go, runc, nft), against a simulated Azure
+	rustup target add $(MUSL_amd64)
+	RUSTFLAGS='$(PATHS)' cargo build --release --locked --target $(MUSL_amd64) -p identity-injector -p app
+	cargo build --workspace --locked --bin image
+	cargo test --workspace --locked --test node -- $(ONLY)
+
 cluster: ## Build etcd, the Kubernetes API server and its controllers from Go modules
 	cd tests/cluster && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(VERSION_FLAGS)' -o bin/cluster .
 

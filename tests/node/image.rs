@@ -3,41 +3,33 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::world::{APP, World, enter, run};
+use crate::world::{APP, World, run};
 
 const OURS: &str = "ghcr.io/identity-injector/identity-injector:0.1.0";
 const RELEASE: &str = "target/x86_64-unknown-linux-musl/release";
 
 pub fn import(world: &World) {
     let roots = world.azure.ca_file.to_str().unwrap();
+    let folder = world.azure.ca_file.parent().unwrap();
+    let mut archives = Vec::new();
     for (binary, name, more) in [
         ("identity-injector", OURS, vec!["--extra-roots", roots]),
         ("app", APP, vec![]),
     ] {
-        let binary = format!("{RELEASE}/{binary}");
+        let file = format!("{RELEASE}/{binary}");
         assert!(
-            Path::new(&binary).exists(),
-            "{binary} is not built: run `make e2e-node`"
+            Path::new(&file).exists(),
+            "{file} is not built: run `make e2e-node`"
         );
-        let archive = world.azure.ca_file.with_file_name("image.tar");
+        let archive = folder.join(format!("{binary}.tar"));
         run(Command::new("target/debug/image")
-            .args([
-                "--binary",
-                &binary,
-                "--architecture",
-                "amd64",
-                "--name",
-                name,
-            ])
+            .args(["--binary", &file, "--architecture", "amd64", "--name", name])
             .arg("--output")
             .arg(&archive)
             .args(more));
-        let ctr = [world.said("ctr"), "--address", world.said("containerd")];
-        let import = ["--namespace", "k8s.io", "images", "import", "--local"];
-        let init = world.cluster.said["pid"].as_u64().unwrap();
-        enter(
-            init,
-            &[&ctr[..], &import, &[archive.to_str().unwrap()]].concat(),
-        );
+        archives.push(archive);
     }
+    run(Command::new("tests/cluster/bin/cluster")
+        .args(["import", world.said("directory")])
+        .args(archives));
 }

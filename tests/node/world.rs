@@ -108,34 +108,19 @@ impl World {
 
 /// On the host's end of the node's link, so that pods reach it; the node's IMDS where a node has it.
 fn azure(cluster: &Cluster) -> simazure::Simulation {
-    let field = |name: &str| cluster.said[name].as_str().unwrap();
     let init = cluster.said["pid"].as_u64().unwrap();
-    enter(
-        init,
-        &["ip", "address", "add", "169.254.169.254/32", "dev", "lo"],
-    );
+    run(Command::new("nsenter")
+        .args(["--target", &init.to_string(), "--net", "--"])
+        .args(["ip", "address", "add", "169.254.169.254/32", "dev", "lo"]));
+    let host = cluster.said["hostAddresses"][0].as_str().unwrap();
     let options = simazure::Options {
-        bind: format!("{}:0", field("hostAddress")).parse().unwrap(),
+        bind: format!("{host}:0").parse().unwrap(),
         imds_bind: "169.254.169.254:80".parse().unwrap(),
         imds_namespace: Some(format!("/proc/{init}/ns/net").into()),
         issuer_cas: vec![cluster.ca_pem.clone()],
         ..Default::default()
     };
     simazure::start(options).unwrap()
-}
-
-/// Runs a command of this machine in the node's namespaces.
-pub fn enter(init: u64, command: &[&str]) {
-    run(Command::new("nsenter")
-        .args([
-            "--target",
-            &init.to_string(),
-            "--net",
-            "--mount",
-            "--pid",
-            "--",
-        ])
-        .args(command));
 }
 
 /// Runs a command that has to succeed; gives what it printed.
