@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::{log, offline, proxy, setup, webhook};
+use crate::{log, offline, proxy, redirect, setup, webhook};
 
 /// Moves pods that ask IMDS for Azure tokens to Workload Identity, without a change to their code.
 #[derive(Debug, Parser)]
@@ -26,6 +26,8 @@ pub enum Command {
     Webhook(webhook::Args),
     /// Answer IMDS and App Service token requests inside a pod
     Proxy(proxy::Args),
+    /// Send the pod's traffic for 169.254.169.254:80 to the proxy
+    Redirect(redirect::Args),
     /// Make managed identities, federated credentials and annotated service accounts
     Setup(setup::Args),
     /// Print manifests as the webhook would make them; no cluster needed

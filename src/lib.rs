@@ -5,6 +5,7 @@
 //! ```text
 //! names, cloud -> inject -> { webhook, offline }
 //! names, cloud -> azure  -> { proxy, setup }
+//! names        -> redirect
 //! reason: errors as people read them, used by all
 //! exit, exposition, log, shutdown, kubernetes: the rim, used by the commands
 //! cli and main see all; commands never see each other
@@ -14,6 +15,7 @@
 //! ServiceAccount, Namespace -> annotations-+   (pure, total, synchronous)
 //!
 //! IMDS or App Service request -proxy::imds-> TokenRequest -azure::{cache, token}-> Token -proxy::imds-> reply
+//! redirect::rules (pure)-> messages -redirect::netlink-> kernel, -redirect::witness-> proven
 //! file + ARM + cluster -setup::observe-> Observed -setup::plan (pure)-> steps -setup::apply-> ARM, cluster
 //! ```
 
@@ -29,6 +31,7 @@ pub mod names;
 pub mod offline;
 pub mod proxy;
 pub mod reason;
+pub mod redirect;
 pub mod setup;
 pub mod shutdown;
 pub mod webhook;

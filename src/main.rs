@@ -6,7 +6,7 @@ use clap::{CommandFactory, FromArgMatches};
 use identity_injector::cli::{Cli, Command};
 use identity_injector::exit::{Exit, Failure};
 use identity_injector::reason::reason;
-use identity_injector::{log, offline, proxy, setup, shutdown, webhook};
+use identity_injector::{log, offline, proxy, redirect, setup, shutdown, webhook};
 
 fn main() -> ExitCode {
     let matches = without_empty_variables(Cli::command()).try_get_matches();
@@ -57,6 +57,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         match cli.command {
             Command::Webhook(args) => Ok(webhook::run(args, shutdown).await?),
             Command::Proxy(args) => proxy::run(args, shutdown).await,
+            Command::Redirect(args) => Ok(redirect::run(args).await?),
             Command::Setup(args) => setup::run(args, shutdown).await,
             Command::Inject(args) => offline::inject::run(&args).map_err(could_not_check),
             Command::Uninject(args) => offline::uninject::run(&args).map_err(could_not_check),

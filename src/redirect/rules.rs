@@ -1,0 +1,156 @@
+//! The redirect as messages of nf_tables: pure.
+
+use std::net::SocketAddrV4;
+
+use netlink_packet_core::DefaultNla;
+use netlink_packet_netfilter::nftables::{
+    ChainAttribute, ChainMessage, Cmp, DataAttribute, Expressions, Hook, Immediate, InetHookNumber,
+    Meta, MetaKey, NfTablesMessage, Operator, Payload, Register, RuleAttribute, RuleMessage,
+    TableAttribute, TableMessage,
+};
+
+use super::IMDS;
+
+/// Our own table, of family `ip`; nothing outside it is read or changed.
+pub const TABLE: &str = "identity-injector";
+const CHAIN: &str = "output";
+
+/// The first chain that translates a connection decides. Those of service meshes and iptables stand at -100.
+const PRIORITY: i32 = -101;
+
+// linux/netfilter/nf_tables.h and nf_nat.h, where the crate has no name for it.
+const NETWORK_HEADER: u32 = 1;
+const TRANSPORT_HEADER: u32 = 2;
+const REDIRECT_PORT_REGISTER: u16 = 1;
+const REDIRECT_FLAGS: u16 = 3;
+const PORT_IS_GIVEN: u32 = 1 << 1;
+
+/// Of the IPv4 and TCP headers.
+const DESTINATION_ADDRESS: u32 = 16;
+const DESTINATION_PORT: u32 = 2;
+const TCP: u8 = 6;
+
+/// What is sent to the instance metadata service goes to a port of this pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redirect {
+    /// The port, at 127.0.0.1.
+    pub port: u16,
+    /// The user whose traffic goes where it was sent.
+    pub exempt: Option<u32>,
+}
+
+impl Redirect {
+    /// Replaces whatever the table holds: the same messages come to the same rules, whatever was there before.
+    pub fn messages(&self) -> Vec<NfTablesMessage> {
+        let mut messages = removal();
+        messages.extend([
+            NfTablesMessage::NewTable(table()),
+            NfTablesMessage::NewChain(chain()),
+            NfTablesMessage::NewRule(self.rule()),
+        ]);
+        messages
+    }
+
+    fn rule(&self) -> RuleMessage {
+        let expressions = self.expressions(IMDS).into_iter().map(Into::into);
+        RuleMessage {
+            attributes: vec![
+                RuleAttribute::Table(TABLE.to_owned()),
+                RuleAttribute::Chain(CHAIN.to_owned()),
+                RuleAttribute::Expressions(expressions.collect()),
+            ],
+        }
+    }
+
+    /// Each loads a register, or compares it and goes on if that holds.
+    fn expressions(&self, from: SocketAddrV4) -> Vec<Expressions> {
+        let address = from.ip().octets();
+        let port = from.port().to_be_bytes();
+        let mut all = vec![
+            load(NETWORK_HEADER, DESTINATION_ADDRESS, address.len()),
+            compare(Operator::Equal, &address),
+            know(MetaKey::L4Proto),
+            compare(Operator::Equal, &[TCP]),
+            load(TRANSPORT_HEADER, DESTINATION_PORT, port.len()),
+            compare(Operator::Equal, &port),
+        ];
+        if let Some(user) = self.exempt {
+            all.push(know(MetaKey::SocketUserId));
+            all.push(compare(Operator::NotEqual, &user.to_ne_bytes()));
+        }
+        all.push(Expressions::Immediate(vec![
+            Immediate::DestinationRegister(Register::Reg1),
+            Immediate::Data(data(&self.port.to_be_bytes())),
+        ]));
+        all.push(to_this_pod());
+        all
+    }
+}
+
+/// Takes the table away, whether it is there or not: made first, it can't be missing.
+pub fn removal() -> Vec<NfTablesMessage> {
+    vec![
+        NfTablesMessage::NewTable(table()),
+        NfTablesMessage::DeleteTable(table()),
+    ]
+}
+
+fn table() -> TableMessage {
+    TableMessage {
+        attributes: vec![TableAttribute::Name(TABLE.to_owned())],
+    }
+}
+
+fn chain() -> ChainMessage {
+    ChainMessage {
+        attributes: vec![
+            ChainAttribute::Table(TABLE.to_owned()),
+            ChainAttribute::Name(CHAIN.to_owned()),
+            ChainAttribute::Type("nat".to_owned()),
+            ChainAttribute::Hook(vec![
+                Hook::Number(InetHookNumber::LocalOut.into()),
+                Hook::Priority(PRIORITY.cast_unsigned()),
+            ]),
+        ],
+    }
+}
+
+fn load(base: u32, offset: u32, length: usize) -> Expressions {
+    Expressions::Payload(vec![
+        Payload::DestinationRegister(Register::Reg1),
+        Payload::Base(base),
+        Payload::Offset(offset),
+        Payload::Len(length as u32),
+    ])
+}
+
+fn know(key: MetaKey) -> Expressions {
+    Expressions::Meta(vec![
+        Meta::DestinationRegister(Register::Reg1),
+        Meta::Key(key),
+    ])
+}
+
+fn compare(operator: Operator, bytes: &[u8]) -> Expressions {
+    Expressions::Cmp(vec![
+        Cmp::SourceRegister(Register::Reg1),
+        Cmp::Op(operator),
+        Cmp::Data(data(bytes)),
+    ])
+}
+
+/// On its way out of a process, what is redirected goes to 127.0.0.1; the port is in the register.
+fn to_this_pod() -> Expressions {
+    let attribute = |kind, value: u32| DefaultNla::new(kind, value.to_be_bytes().to_vec());
+    Expressions::Other {
+        expression_type: "redir".to_owned(),
+        attributes: vec![
+            attribute(REDIRECT_PORT_REGISTER, Register::Reg1.into()),
+            attribute(REDIRECT_FLAGS, PORT_IS_GIVEN),
+        ],
+    }
+}
+
+fn data(bytes: &[u8]) -> DataAttribute {
+    DataAttribute::Value(bytes.to_vec())
+}
