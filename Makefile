@@ -16,7 +16,7 @@ PATHS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --remap-p
 VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUBERNETES) gitMajor=1 gitMinor=36)
 
 .DEFAULT_GOAL := help
-.PHONY: help build image dockerfile check pure deny test demo e2e cluster test-cluster sdk fuzz bench bless clean
+.PHONY: help build image dockerfile check pure deny test demo e2e cluster test-cluster redirect sdk fuzz bench bless clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,7 +69,10 @@ cluster: ## Build etcd, the Kubernetes API server and its controllers from Go mo
 test-cluster: cluster ## Test the harness of the control plane itself
 	cd tests/cluster && test -z "$$(gofmt -l .)" && CGO_ENABLED=0 go vet -trimpath ./... && CGO_ENABLED=0 go test -trimpath ./...
 
-sdk: $(SDKS) ## Ask the proxy for tokens by the real SDKs, in a pod's network (needs root, Go, Java, Maven, Node.js, Python, nft)
+redirect: ## Redirect a pod's traffic on this kernel, each case in a network namespace of its own (needs root, nft)
+	cargo test --workspace --locked --test redirect -- $(ONLY)
+
+sdk: $(SDKS) ## Ask the proxy for tokens by the real SDKs, in a pod's network (needs root, Go, Java, Maven, Node.js, Python)
 	cargo test --workspace --locked --test sdks -- $(ONLY)
 
 $(SDK)/%/installed: tests/sdk/%/requirements.txt

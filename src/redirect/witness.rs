@@ -41,7 +41,12 @@ impl Witness {
         let word = format!("identity-injector redirect {}\r\n\r\n", Uuid::new_v4());
         let met = async { tokio::try_join!(say(&word), self.hear(&word)) };
         match timeout(LIMIT, met).await {
-            Ok(Ok(_)) => Ok(start.elapsed()),
+            Ok(Ok((ours, theirs))) => {
+                // Who closes first keeps the port for a minute, and the proxy's must be free.
+                drop(ours);
+                drop(theirs);
+                Ok(start.elapsed())
+            }
             Ok(Err(error)) if is_unreachable(&error) => Err(Error::NoRoute(error)),
             Ok(Err(error)) => Err(Error::NotMet {
                 address: self.address,
@@ -55,18 +60,17 @@ impl Witness {
     }
 
     /// Others may connect while we listen; only who says the word is us.
-    async fn hear(&self, word: &str) -> io::Result<()> {
+    async fn hear(&self, word: &str) -> io::Result<TcpStream> {
         loop {
             let (mut peer, _) = self.listener.accept().await?;
             let mut heard = vec![0; word.len()];
             if peer.read_exact(&mut heard).await.is_ok() && heard == word.as_bytes() {
-                return Ok(());
+                return Ok(peer);
             }
         }
     }
 }
 
-/// The connection is handed back so that it stays open until the word was heard.
 async fn say(word: &str) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(IMDS).await?;
     stream.write_all(word.as_bytes()).await?;

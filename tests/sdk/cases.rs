@@ -56,7 +56,7 @@ impl Run {
         for capture in [Capture::Env, Capture::Redirect] {
             let pod = self.world.pod(capture);
             if capture == Capture::Redirect {
-                self.world.network.redirect();
+                self.world.redirect(&pod);
             }
             self.node(capture, &pod).await;
             for client in &clients {

@@ -10,6 +10,7 @@
 mod cases;
 mod client;
 mod late;
+#[path = "../support/network.rs"]
 mod network;
 mod question;
 #[path = "../support/mod.rs"]
@@ -17,11 +18,13 @@ mod support;
 mod table;
 mod world;
 
+use std::os::unix::process::CommandExt;
+
 use cases::Run;
 use world::World;
 
-const TOOLS: [&str; 10] = [
-    "curl", "ip", "java", "keytool", "nft", "node", "nsenter", "setpriv", "timeout", "unshare",
+const TOOLS: [&str; 9] = [
+    "curl", "ip", "java", "keytool", "node", "nsenter", "setpriv", "timeout", "unshare",
 ];
 
 fn main() {
@@ -30,12 +33,12 @@ fn main() {
         .first()
         .is_none_or(|first| first != network::INSIDE)
     {
-        let missing: Vec<&str> = TOOLS.into_iter().filter(|tool| !is_there(tool)).collect();
+        let missing = network::missing(&TOOLS);
         if !missing.is_empty() {
             eprintln!("missing: {}; .ci/run installs them", missing.join(", "));
             std::process::exit(2);
         }
-        eprintln!("unshare: {}", network::enter(&arguments));
+        eprintln!("unshare: {}", network::inside(&arguments).exec());
         std::process::exit(2);
     }
     rustls::crypto::ring::default_provider()
@@ -52,9 +55,4 @@ fn main() {
         run.report()
     });
     std::process::exit(i32::from(failed));
-}
-
-fn is_there(tool: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(tool).exists())
 }

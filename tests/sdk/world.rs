@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::network::Network;
+use crate::network::{Network, as_init_container};
 use crate::support::{Program, arm, container, environment};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_identity-injector");
@@ -222,6 +222,22 @@ impl World {
     /// The environment of one of the pod's containers.
     pub fn environment(&self, pod: &Value, name: &str) -> Vec<(String, String)> {
         environment(pod, container(pod, name), &self.path("token"))
+    }
+
+    /// Runs the pod's init container, which stays in force.
+    pub fn redirect(&self, pod: &Value) {
+        let arguments = &container(pod, "azwi-proxy-init")["args"];
+        let arguments: Vec<&str> = arguments
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(Value::as_str)
+            .collect();
+        let output = as_init_container(&self.path("identity-injector"), &arguments)
+            .output()
+            .unwrap();
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {printed}");
     }
 
     /// The proxy as the pod starts it: its arguments, its environment, its uid.

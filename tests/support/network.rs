@@ -9,18 +9,12 @@
 //!
 //! There is no other route, so whatever a client looks for elsewhere fails at once.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-/// Stands for the init container until the binary has its `redirect` command, which then replaces the rule.
-const REDIRECT: &str = "table ip identity {
-    chain output {
-        type nat hook output priority -100
-        ip daddr 169.254.169.254 tcp dport 80 meta skuid != 1501 redirect to :8000
-    }
-}";
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 /// The first argument of this program once it is in its namespace.
 pub const INSIDE: &str = "inside";
@@ -30,18 +24,39 @@ pub struct Network {
     node: Child,
 }
 
-/// Runs this program again in a network namespace of its own. Comes back only if that fails.
-pub fn enter(arguments: &[String]) -> std::io::Error {
-    let itself = match std::env::current_exe() {
-        Ok(path) => path,
-        Err(error) => return error,
-    };
-    Command::new("unshare")
+/// This program again, in a network namespace of its own.
+pub fn inside(arguments: &[impl AsRef<OsStr>]) -> Command {
+    let mut command = Command::new("unshare");
+    command
         .args(["--net", "--"])
-        .arg(itself)
+        .arg(std::env::current_exe().unwrap())
         .arg(INSIDE)
-        .args(arguments)
-        .exec()
+        .args(arguments);
+    command
+}
+
+/// Those that are not on the PATH.
+pub fn missing(tools: &[&'static str]) -> Vec<&'static str> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there =
+        |tool: &&str| std::env::split_paths(&path).any(|folder| folder.join(tool).exists());
+    tools
+        .iter()
+        .copied()
+        .filter(|tool| !is_there(tool))
+        .collect()
+}
+
+/// The binary with the rights of the pod's init container: user 0, one capability, no way to gain more.
+pub fn as_init_container(binary: &Path, arguments: &[impl AsRef<OsStr>]) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        .args(["--no-new-privs", "--bounding-set=-all,+net_admin", "--"])
+        .arg(binary)
+        .args(arguments);
+    command
 }
 
 impl Network {
@@ -84,19 +99,6 @@ impl Network {
     pub fn node_namespace(&self) -> PathBuf {
         format!("/proc/{}/ns/net", self.node.id()).into()
     }
-
-    /// Sends the pod's traffic for 169.254.169.254:80 to the proxy, from now on.
-    pub fn redirect(&self) {
-        let mut nft = Command::new("nft")
-            .args(["-f", "-"])
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut input = nft.stdin.take().unwrap();
-        input.write_all(REDIRECT.as_bytes()).unwrap();
-        drop(input);
-        assert!(nft.wait().unwrap().success(), "nft took no rule");
-    }
 }
 
 impl Drop for Network {
@@ -106,7 +108,8 @@ impl Drop for Network {
     }
 }
 
-fn run(program: &str, arguments: &str) {
+/// Runs a program that must succeed; its arguments have no spaces in them.
+pub fn run(program: &str, arguments: &str) {
     let status = Command::new(program)
         .args(arguments.split(' '))
         .status()
