@@ -132,3 +132,77 @@ impl Error {
 fn errno(error: &io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use rustix::io::Errno;
+
+    use super::super::rules::Redirect;
+    use super::Error;
+
+    fn source(errno: Errno) -> io::Error {
+        io::Error::from_raw_os_error(errno.raw_os_error())
+    }
+
+    #[test]
+    fn refusals_of_the_kernel() {
+        let redirect = Redirect {
+            port: 8000,
+            exempt: None,
+        };
+        let messages = redirect.messages();
+        let env = "annotate the pod or its Namespace with identity-injector.io/capture: env";
+        // which message was refused, how, and what is said
+        let table = [
+            (None, Errno::PERM, ["CAP_NET_ADMIN is missing", env]),
+            (Some(0), Errno::ACCESS, ["CAP_NET_ADMIN is missing", env]),
+            (
+                None,
+                Errno::OPNOTSUPP,
+                ["no nf_tables (CONFIG_NF_TABLES)", env],
+            ),
+            (Some(0), Errno::AFNOSUPPORT, ["CONFIG_NF_TABLES_IPV4", env]),
+            (Some(0), Errno::OPNOTSUPP, ["CONFIG_NF_TABLES_IPV4", env]),
+            (
+                Some(3),
+                Errno::NOENT,
+                ["no nft_chain_nat (CONFIG_NFT_NAT)", env],
+            ),
+            (
+                Some(4),
+                Errno::NOENT,
+                ["no nft_redir (CONFIG_NFT_REDIR)", env],
+            ),
+            (Some(3), Errno::BUSY, ["refused the chain:", "busy"]),
+            (Some(4), Errno::NOMEM, ["refused the rule:", "memory"]),
+            (Some(1), Errno::EXIST, ["refused the table:", "exists"]),
+            (None, Errno::INVAL, ["refused the rules:", "Invalid"]),
+        ];
+        for (number, errno, said) in table {
+            let message = number.and_then(|number: usize| messages.get(number));
+            let error = Error::refused(message, source(errno)).to_string();
+            for part in said {
+                assert!(error.contains(part), "{number:?} {errno}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn refused_sockets() {
+        let table = [
+            (
+                Errno::PROTONOSUPPORT,
+                "no nfnetlink (CONFIG_NETFILTER_NETLINK)",
+            ),
+            (Errno::PERM, "seccomp"),
+            (Errno::AFNOSUPPORT, "seccomp"),
+        ];
+        for (errno, said) in table {
+            let error = Error::socket(source(errno)).to_string();
+            assert!(error.contains(said), "{errno}: {error}");
+            assert!(error.contains("capture: env"), "{errno}: {error}");
+        }
+    }
+}

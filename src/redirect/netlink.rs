@@ -112,3 +112,94 @@ fn read(bytes: &[u8]) -> Option<(usize, Result<(), io::Error>)> {
     };
     Some((answer.sequence_number() as usize, outcome))
 }
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::NetlinkBuffer;
+
+    use super::super::rules::{Redirect, removal};
+    use super::{ANSWER_LIMIT, read, transaction};
+
+    /// Type, flags and number of each message.
+    fn frames(bytes: &[u8]) -> Vec<(u16, u16, u32)> {
+        let mut rest = bytes;
+        let mut frames = Vec::new();
+        while !rest.is_empty() {
+            let frame = NetlinkBuffer::new_checked(rest).unwrap();
+            frames.push((frame.message_type(), frame.flags(), frame.sequence_number()));
+            rest = &rest[frame.length() as usize..];
+        }
+        frames
+    }
+
+    #[test]
+    fn a_transaction() {
+        let redirect = Redirect {
+            port: 8000,
+            exempt: Some(1501),
+        };
+        // As linux/netfilter/nfnetlink.h and linux/netlink.h number them: request 1, ack 4, create 0x400, append 0x800.
+        let begin = (0x10, 0x1, u32::MAX);
+        let end = (0x11, 0x1, u32::MAX);
+        let table = [
+            (
+                removal(),
+                vec![begin, (0xa00, 0x405, 0), (0xa02, 0x5, 1), end],
+            ),
+            (
+                redirect.messages(),
+                vec![
+                    begin,
+                    (0xa00, 0x405, 0),
+                    (0xa02, 0x5, 1),
+                    (0xa00, 0x405, 2),
+                    (0xa03, 0x405, 3),
+                    (0xa06, 0xc05, 4),
+                    end,
+                ],
+            ),
+        ];
+        for (messages, expected) in table {
+            let bytes = transaction(&messages);
+            assert_eq!(frames(&bytes), expected);
+            assert!(bytes.len() < ANSWER_LIMIT);
+            // The begin says in its header that this is about nf_tables.
+            assert_eq!(bytes[18..20], [0, 10]);
+        }
+    }
+
+    #[test]
+    fn answers() {
+        let frame = |kind: u16, payload: &[u8]| {
+            let mut bytes = (16 + payload.len() as u32).to_ne_bytes().to_vec();
+            bytes.extend(kind.to_ne_bytes());
+            bytes.extend(0_u16.to_ne_bytes());
+            bytes.extend(3_u32.to_ne_bytes());
+            bytes.extend(0_u32.to_ne_bytes());
+            bytes.extend(payload);
+            bytes
+        };
+        let table: [(&str, Vec<u8>, Option<(usize, Option<i32>)>); 6] = [
+            ("taken", frame(2, &0_i32.to_ne_bytes()), Some((3, None))),
+            (
+                "refused",
+                frame(2, &(-1_i32).to_ne_bytes()),
+                Some((3, Some(1))),
+            ),
+            (
+                "an error that has no positive",
+                frame(2, &i32::MIN.to_ne_bytes()),
+                Some((3, Some(i32::MAX))),
+            ),
+            ("no answer", frame(0xa00, &[0; 8]), None),
+            ("cut short", frame(2, &[0; 2]), None),
+            ("nothing", Vec::new(), None),
+        ];
+        for (name, bytes, expected) in table {
+            let found = read(&bytes).map(|(number, outcome)| {
+                (number, outcome.err().and_then(|error| error.raw_os_error()))
+            });
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+}

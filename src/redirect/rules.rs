@@ -154,3 +154,120 @@ fn to_this_pod() -> Expressions {
 fn data(bytes: &[u8]) -> DataAttribute {
     DataAttribute::Value(bytes.to_vec())
 }
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::Emitable;
+    use netlink_packet_netfilter::nftables::{
+        Cmp, DataAttribute, Expressions, Immediate, NfTablesMessage,
+    };
+
+    use super::{IMDS, Redirect, removal};
+
+    /// An expression's name, and the bytes in it that are ours.
+    fn shown(expression: &Expressions) -> String {
+        let bytes = |data: &DataAttribute| match data {
+            DataAttribute::Value(bytes) => format!("{bytes:02x?}"),
+            other => format!("{other:?}"),
+        };
+        match expression {
+            Expressions::Payload(_) => "payload".to_owned(),
+            Expressions::Meta(_) => "meta".to_owned(),
+            Expressions::Cmp(parts) => match &parts[..] {
+                [_, Cmp::Op(operator), Cmp::Data(data)] => {
+                    format!("{operator:?} {}", bytes(data))
+                }
+                other => format!("{other:?}"),
+            },
+            Expressions::Immediate(parts) => match &parts[..] {
+                [_, Immediate::Data(data)] => format!("immediate {}", bytes(data)),
+                other => format!("{other:?}"),
+            },
+            Expressions::Other {
+                expression_type, ..
+            } => expression_type.clone(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn expressions() {
+        let head = [
+            "payload",
+            "Equal [a9, fe, a9, fe]",
+            "meta",
+            "Equal [06]",
+            "payload",
+            "Equal [00, 50]",
+        ];
+        let user = format!("NotEqual {:02x?}", 1501_u32.to_ne_bytes());
+        let table: [(Redirect, &[&str]); 3] = [
+            (
+                Redirect {
+                    port: 8000,
+                    exempt: Some(1501),
+                },
+                &["meta", &user, "immediate [1f, 40]", "redir"],
+            ),
+            (
+                Redirect {
+                    port: 8000,
+                    exempt: None,
+                },
+                &["immediate [1f, 40]", "redir"],
+            ),
+            (
+                Redirect {
+                    port: 65535,
+                    exempt: None,
+                },
+                &["immediate [ff, ff]", "redir"],
+            ),
+        ];
+        for (redirect, tail) in table {
+            let found: Vec<String> = redirect.expressions(IMDS).iter().map(shown).collect();
+            assert_eq!(found, [&head, tail].concat(), "{redirect:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_there_goes_first() {
+        let redirect = Redirect {
+            port: 8000,
+            exempt: None,
+        };
+        let name = |message: &NfTablesMessage| match message {
+            NfTablesMessage::NewTable(_) => "new table",
+            NfTablesMessage::DeleteTable(_) => "delete table",
+            NfTablesMessage::NewChain(_) => "new chain",
+            NfTablesMessage::NewRule(_) => "new rule",
+            _ => "another",
+        };
+        let table = [
+            (removal(), vec!["new table", "delete table"]),
+            (
+                redirect.messages(),
+                vec![
+                    "new table",
+                    "delete table",
+                    "new table",
+                    "new chain",
+                    "new rule",
+                ],
+            ),
+        ];
+        for (messages, expected) in table {
+            assert_eq!(messages.iter().map(name).collect::<Vec<_>>(), expected);
+            // Each carries the table's name, and so touches no other.
+            for message in messages {
+                let mut bytes = vec![0; message.buffer_len()];
+                message.emit(&mut bytes);
+                let name = b"identity-injector\0";
+                assert!(
+                    bytes.windows(name.len()).any(|part| part == name),
+                    "{message:?}"
+                );
+            }
+        }
+    }
+}
