@@ -18,9 +18,9 @@ pub enum Error {
         container = names::INIT_CONTAINER
     )]
     Exempt(u32),
-    /// The port is taken.
+    /// The port is taken, or not open to this user.
     #[error(
-        "listen on {address}: {source}; nothing is redirected: the redirect is proven on the proxy's port, so it is set before the proxy starts"
+        "listen on {address}, the proxy's port: {source}; nothing was changed: the redirect is proven by listening there, before the proxy starts"
     )]
     Listen {
         /// Where.

@@ -1,5 +1,6 @@
 //! The `redirect` command on this kernel, each case in network namespaces of its own. `make redirect` runs this.
-//! Arguments are parts of the cases' names: only those are run.
+//! Arguments are parts of the cases' names: only those are run. `IDENTITY_INJECTOR_BINARY` names another binary than
+//! the debug build, to see the time that one takes.
 
 #![allow(
     clippy::unwrap_used,

@@ -49,7 +49,8 @@ pub struct Identities {
 pub struct World {
     pub azure: simazure::Simulation,
     pub identities: Identities,
-    pub network: Network,
+    /// Ends with this.
+    _network: Network,
     kube: simkube::Cluster,
     folder: TempDir,
 }
@@ -96,7 +97,7 @@ impl World {
                 other: String::new(),
                 foreign: String::new(),
             },
-            network,
+            _network: network,
             kube,
             folder,
         };
