@@ -3,10 +3,10 @@
 use std::io;
 use std::net::SocketAddrV4;
 
-use netlink_packet_netfilter::nftables::NfTablesMessage;
 use rustix::io::Errno;
 
 use super::IMDS;
+use super::rules::Change;
 use crate::names;
 
 /// Why there is no redirect.
@@ -103,12 +103,12 @@ impl Error {
         }
     }
 
-    /// What it means that the kernel refused this message, or none of them in particular.
-    pub(super) fn refused(message: Option<&NfTablesMessage>, source: io::Error) -> Self {
-        let (object, module, option) = match message {
+    /// What it means that the kernel refused this change, or none of them in particular.
+    pub(super) fn refused(change: Option<&Change>, source: io::Error) -> Self {
+        let (object, module, option) = match change {
             None => ("rules", "nf_tables", "CONFIG_NF_TABLES"),
-            Some(NfTablesMessage::NewChain(_)) => ("chain", "nft_chain_nat", "CONFIG_NFT_NAT"),
-            Some(NfTablesMessage::NewRule(_)) => ("rule", "nft_redir", "CONFIG_NFT_REDIR"),
+            Some(Change::NewChain(_)) => ("chain", "nft_chain_nat", "CONFIG_NFT_NAT"),
+            Some(Change::NewRule(_)) => ("rule", "nft_redir", "CONFIG_NFT_REDIR"),
             Some(_) => ("table", "nf_tables for IPv4", "CONFIG_NF_TABLES_IPV4"),
         };
         match errno(&source) {
@@ -152,9 +152,9 @@ mod tests {
             port: 8000,
             exempt: None,
         };
-        let messages = redirect.messages();
+        let changes = redirect.changes();
         let env = "annotate the pod or its Namespace with identity-injector.io/capture: env";
-        // which message was refused, how, and what is said
+        // which change was refused, how, and what is said
         let table = [
             (None, Errno::PERM, ["CAP_NET_ADMIN is missing", env]),
             (Some(0), Errno::ACCESS, ["CAP_NET_ADMIN is missing", env]),
@@ -181,8 +181,8 @@ mod tests {
             (None, Errno::INVAL, ["refused the rules:", "Invalid"]),
         ];
         for (number, errno, said) in table {
-            let message = number.and_then(|number: usize| messages.get(number));
-            let error = Error::refused(message, source(errno)).to_string();
+            let change = number.and_then(|number: usize| changes.get(number));
+            let error = Error::refused(change, source(errno)).to_string();
             for part in said {
                 assert!(error.contains(part), "{number:?} {errno}: {error}");
             }

@@ -74,7 +74,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
         return Err(Error::Exempt(user).into());
     }
     let witness = Witness::listen(redirect.port).await?;
-    netlink::commit(&redirect.messages())?;
+    netlink::commit(&redirect.changes())?;
     let took = match witness.meet().await {
         Ok(took) => took,
         Err(error) => {

@@ -1,28 +1,26 @@
-//! Messages to the kernel and its answers: one transaction, taken whole or not at all.
+//! Changes to the kernel and its answers: one transaction, taken whole or not at all.
 
 use std::io;
 
 use netlink_packet_core::{
-    ErrorBuffer, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REQUEST, NLMSG_ERROR, NetlinkBuffer,
-    NetlinkMessage,
+    Emitable, ErrorBuffer, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_REQUEST, NLMSG_ERROR,
+    NetlinkBuffer, NetlinkHeader,
 };
-use netlink_packet_netfilter::nftables::NfTablesMessage;
 use netlink_packet_netfilter::none::ControlMessage;
-use netlink_packet_netfilter::{
-    NetfilterHeader, NetfilterMessage, NetfilterProtoFamily, NetfilterSubsystem,
-};
+use netlink_packet_netfilter::{NetfilterHeader, NetfilterProtoFamily, NetfilterSubsystem};
 use rustix::net::netlink::{NETFILTER, SocketAddrNetlink};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, sendto, socket_with,
 };
 
 use super::Error;
+use super::rules::Change;
 
 /// More than any one answer takes: it repeats the message it answers.
 const ANSWER_LIMIT: usize = 8192;
 
-/// Has the kernel apply all messages, or none.
-pub fn commit(messages: &[NfTablesMessage]) -> Result<(), Error> {
+/// Has the kernel make all changes, or none.
+pub fn commit(changes: &[Change]) -> Result<(), Error> {
     let socket = socket_with(
         AddressFamily::NETLINK,
         SocketType::RAW,
@@ -31,72 +29,66 @@ pub fn commit(messages: &[NfTablesMessage]) -> Result<(), Error> {
     )
     .map_err(|error| Error::socket(error.into()))?;
     let kernel = SocketAddrNetlink::new(0, 0);
-    sendto(&socket, &transaction(messages), SendFlags::empty(), &kernel)
+    sendto(&socket, &transaction(changes), SendFlags::empty(), &kernel)
         .map_err(|error| Error::Send(error.into()))?;
     // The kernel has answered by the time it has taken the message, so there is nothing to wait for.
     let mut taken = 0;
     let mut answer = [0; ANSWER_LIMIT];
-    while taken < messages.len() {
+    while taken < changes.len() {
         let (_, length) = recv(&socket, &mut answer[..], RecvFlags::DONTWAIT)
             .map_err(|error| Error::Receive(error.into()))?;
         let Some((number, outcome)) = read(&answer[..length.min(ANSWER_LIMIT)]) else {
             continue;
         };
-        outcome.map_err(|error| Error::refused(messages.get(number), error))?;
+        outcome.map_err(|error| Error::refused(changes.get(number), error))?;
         taken += 1;
     }
     Ok(())
 }
 
-/// The messages between a begin and an end, each numbered by its place, so that an answer names it.
-fn transaction(messages: &[NfTablesMessage]) -> Vec<u8> {
-    let subsystem = u16::from(u8::from(NetfilterSubsystem::NfTables));
-    let control = |message: ControlMessage| {
-        let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, subsystem);
-        NetfilterMessage::new(header, message)
-    };
+/// The changes between a begin and an end, each numbered by its place, so that an answer names it.
+fn transaction(changes: &[Change]) -> Vec<u8> {
+    let nf_tables = u8::from(NetfilterSubsystem::NfTables);
     let mut bytes = Vec::new();
-    // Numbered like no message: what is answered to the begin is about all of them.
-    append(
-        &mut bytes,
-        u32::MAX,
-        NLM_F_REQUEST,
-        control(ControlMessage::BatchBegin),
-    );
-    for (number, message) in (0..).zip(messages) {
-        let header = NetfilterHeader::new(NetfilterProtoFamily::IPv4, 0, 0);
-        append(
-            &mut bytes,
-            number,
-            NLM_F_REQUEST | NLM_F_ACK | flags(message),
-            NetfilterMessage::new(header, message.clone()),
-        );
+    append_control(&mut bytes, &ControlMessage::BatchBegin, nf_tables);
+    for (number, change) in (0..).zip(changes) {
+        let mut head = NetlinkHeader::default();
+        head.message_type = u16::from_be_bytes([nf_tables, change.kind().into()]);
+        head.flags = NLM_F_REQUEST | NLM_F_ACK | flags(change);
+        head.sequence_number = number;
+        let family = NetfilterHeader::new(NetfilterProtoFamily::IPv4, 0, 0);
+        append(&mut bytes, head, &[&family, change]);
     }
-    append(
-        &mut bytes,
-        u32::MAX,
-        NLM_F_REQUEST,
-        control(ControlMessage::BatchEnd),
-    );
+    append_control(&mut bytes, &ControlMessage::BatchEnd, nf_tables);
     bytes
 }
 
-fn flags(message: &NfTablesMessage) -> u16 {
-    match message {
-        NfTablesMessage::DeleteTable(_) => 0,
-        NfTablesMessage::NewRule(_) => NLM_F_CREATE | NLM_F_APPEND,
-        _ => NLM_F_CREATE,
+fn append_control(bytes: &mut Vec<u8>, message: &ControlMessage, subsystem: u8) {
+    let mut head = NetlinkHeader::default();
+    head.message_type = u8::from(message.message_type()).into();
+    head.flags = NLM_F_REQUEST;
+    // Numbered like no change: what is answered to the begin is about all of them.
+    head.sequence_number = u32::MAX;
+    let header = NetfilterHeader::new(NetfilterProtoFamily::Unspec, 0, subsystem.into());
+    append(bytes, head, &[&header]);
+}
+
+fn flags(change: &Change) -> u16 {
+    match change {
+        Change::DeleteTable(_) => 0,
+        Change::NewTable(_) | Change::NewChain(_) => NLM_F_CREATE,
+        Change::NewRule(_) => NLM_F_CREATE | NLM_F_APPEND,
     }
 }
 
-fn append(bytes: &mut Vec<u8>, number: u32, flags: u16, message: NetfilterMessage) {
-    let mut message = NetlinkMessage::from(message);
-    message.header.flags = flags;
-    message.header.sequence_number = number;
-    message.finalize();
-    let start = bytes.len();
-    bytes.resize(start + message.buffer_len(), 0);
-    message.serialize(&mut bytes[start..]);
+fn append(bytes: &mut Vec<u8>, mut head: NetlinkHeader, parts: &[&dyn Emitable]) {
+    let length = |part: &&dyn Emitable| part.buffer_len();
+    head.length = (head.buffer_len() + parts.iter().map(length).sum::<usize>()) as u32;
+    for part in [&head as &dyn Emitable].iter().chain(parts) {
+        let start = bytes.len();
+        bytes.resize(start + part.buffer_len(), 0);
+        part.emit(&mut bytes[start..]);
+    }
 }
 
 /// The number of the message that is answered, and what came of it; None if this is no answer.
@@ -147,7 +139,7 @@ mod tests {
                 vec![begin, (0xa00, 0x405, 0), (0xa02, 0x5, 1), end],
             ),
             (
-                redirect.messages(),
+                redirect.changes(),
                 vec![
                     begin,
                     (0xa00, 0x405, 0),
@@ -159,8 +151,8 @@ mod tests {
                 ],
             ),
         ];
-        for (messages, expected) in table {
-            let bytes = transaction(&messages);
+        for (changes, expected) in table {
+            let bytes = transaction(&changes);
             assert_eq!(frames(&bytes), expected);
             assert!(bytes.len() < ANSWER_LIMIT);
             // The begin says in its header that this is about nf_tables.

@@ -1,12 +1,11 @@
-//! The redirect as messages of nf_tables: pure.
+//! The redirect as changes to nf_tables: pure.
 
 use std::net::SocketAddrV4;
 
-use netlink_packet_core::DefaultNla;
+use netlink_packet_core::{DefaultNla, Emitable};
 use netlink_packet_netfilter::nftables::{
-    ChainAttribute, ChainMessage, Cmp, DataAttribute, Expressions, Hook, Immediate, InetHookNumber,
-    Meta, MetaKey, NfTablesMessage, Operator, Payload, Register, RuleAttribute, RuleMessage,
-    TableAttribute, TableMessage,
+    ChainAttribute, Cmp, DataAttribute, Expressions, Hook, Immediate, InetHookNumber, Meta,
+    MetaKey, NfTablesMessageType, Operator, Payload, Register, RuleAttribute, TableAttribute,
 };
 
 use super::IMDS;
@@ -39,27 +38,68 @@ pub struct Redirect {
     pub exempt: Option<u32>,
 }
 
-impl Redirect {
-    /// Replaces whatever the table holds: the same messages come to the same rules, whatever was there before.
-    pub fn messages(&self) -> Vec<NfTablesMessage> {
-        let mut messages = removal();
-        messages.extend([
-            NfTablesMessage::NewTable(table()),
-            NfTablesMessage::NewChain(chain()),
-            NfTablesMessage::NewRule(self.rule()),
-        ]);
-        messages
+/// A message with its attributes. The crate's own enum knows every message there is, and brings the code of each along.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Makes a table, unless it is there.
+    NewTable(Vec<TableAttribute>),
+    /// Takes a table away, with all that is in it.
+    DeleteTable(Vec<TableAttribute>),
+    /// Makes a chain.
+    NewChain(Vec<ChainAttribute>),
+    /// Puts a rule at a chain's end.
+    NewRule(Vec<RuleAttribute>),
+}
+
+impl Change {
+    /// Which message this is.
+    pub fn kind(&self) -> NfTablesMessageType {
+        match self {
+            Change::NewTable(_) => NfTablesMessageType::NewTable,
+            Change::DeleteTable(_) => NfTablesMessageType::DeleteTable,
+            Change::NewChain(_) => NfTablesMessageType::NewChain,
+            Change::NewRule(_) => NfTablesMessageType::NewRule,
+        }
+    }
+}
+
+impl Emitable for Change {
+    fn buffer_len(&self) -> usize {
+        match self {
+            Change::NewTable(list) | Change::DeleteTable(list) => list.as_slice().buffer_len(),
+            Change::NewChain(list) => list.as_slice().buffer_len(),
+            Change::NewRule(list) => list.as_slice().buffer_len(),
+        }
     }
 
-    fn rule(&self) -> RuleMessage {
-        let expressions = self.expressions(IMDS).into_iter().map(Into::into);
-        RuleMessage {
-            attributes: vec![
-                RuleAttribute::Table(TABLE.to_owned()),
-                RuleAttribute::Chain(CHAIN.to_owned()),
-                RuleAttribute::Expressions(expressions.collect()),
-            ],
+    fn emit(&self, buffer: &mut [u8]) {
+        match self {
+            Change::NewTable(list) | Change::DeleteTable(list) => list.as_slice().emit(buffer),
+            Change::NewChain(list) => list.as_slice().emit(buffer),
+            Change::NewRule(list) => list.as_slice().emit(buffer),
         }
+    }
+}
+
+impl Redirect {
+    /// Replaces whatever the table holds: the same changes come to the same rules, whatever was there before.
+    pub fn changes(&self) -> Vec<Change> {
+        let mut changes = removal();
+        changes.extend([
+            Change::NewTable(table()),
+            Change::NewChain(chain()),
+            Change::NewRule(self.rule()),
+        ]);
+        changes
+    }
+
+    fn rule(&self) -> Vec<RuleAttribute> {
+        let expressions = self.expressions(IMDS).into_iter().map(Into::into);
+        vec![
+            RuleAttribute::Table(TABLE.to_owned()),
+            RuleAttribute::Chain(CHAIN.to_owned()),
+            RuleAttribute::Expressions(expressions.collect()),
+        ]
     }
 
     /// Each loads a register, or compares it and goes on if that holds.
@@ -88,31 +128,24 @@ impl Redirect {
 }
 
 /// Takes the table away, whether it is there or not: made first, it can't be missing.
-pub fn removal() -> Vec<NfTablesMessage> {
+pub fn removal() -> Vec<Change> {
+    vec![Change::NewTable(table()), Change::DeleteTable(table())]
+}
+
+fn table() -> Vec<TableAttribute> {
+    vec![TableAttribute::Name(TABLE.to_owned())]
+}
+
+fn chain() -> Vec<ChainAttribute> {
     vec![
-        NfTablesMessage::NewTable(table()),
-        NfTablesMessage::DeleteTable(table()),
+        ChainAttribute::Table(TABLE.to_owned()),
+        ChainAttribute::Name(CHAIN.to_owned()),
+        ChainAttribute::Type("nat".to_owned()),
+        ChainAttribute::Hook(vec![
+            Hook::Number(InetHookNumber::LocalOut.into()),
+            Hook::Priority(PRIORITY.cast_unsigned()),
+        ]),
     ]
-}
-
-fn table() -> TableMessage {
-    TableMessage {
-        attributes: vec![TableAttribute::Name(TABLE.to_owned())],
-    }
-}
-
-fn chain() -> ChainMessage {
-    ChainMessage {
-        attributes: vec![
-            ChainAttribute::Table(TABLE.to_owned()),
-            ChainAttribute::Name(CHAIN.to_owned()),
-            ChainAttribute::Type("nat".to_owned()),
-            ChainAttribute::Hook(vec![
-                Hook::Number(InetHookNumber::LocalOut.into()),
-                Hook::Priority(PRIORITY.cast_unsigned()),
-            ]),
-        ],
-    }
 }
 
 fn load(base: u32, offset: u32, length: usize) -> Expressions {
@@ -158,11 +191,9 @@ fn data(bytes: &[u8]) -> DataAttribute {
 #[cfg(test)]
 mod tests {
     use netlink_packet_core::Emitable;
-    use netlink_packet_netfilter::nftables::{
-        Cmp, DataAttribute, Expressions, Immediate, NfTablesMessage,
-    };
+    use netlink_packet_netfilter::nftables::{Cmp, DataAttribute, Expressions, Immediate};
 
-    use super::{IMDS, Redirect, removal};
+    use super::{Change, IMDS, Redirect, removal};
 
     /// An expression's name, and the bytes in it that are ours.
     fn shown(expression: &Expressions) -> String {
@@ -236,17 +267,16 @@ mod tests {
             port: 8000,
             exempt: None,
         };
-        let name = |message: &NfTablesMessage| match message {
-            NfTablesMessage::NewTable(_) => "new table",
-            NfTablesMessage::DeleteTable(_) => "delete table",
-            NfTablesMessage::NewChain(_) => "new chain",
-            NfTablesMessage::NewRule(_) => "new rule",
-            _ => "another",
+        let name = |change: &Change| match change {
+            Change::NewTable(_) => "new table",
+            Change::DeleteTable(_) => "delete table",
+            Change::NewChain(_) => "new chain",
+            Change::NewRule(_) => "new rule",
         };
         let table = [
             (removal(), vec!["new table", "delete table"]),
             (
-                redirect.messages(),
+                redirect.changes(),
                 vec![
                     "new table",
                     "delete table",
@@ -256,16 +286,16 @@ mod tests {
                 ],
             ),
         ];
-        for (messages, expected) in table {
-            assert_eq!(messages.iter().map(name).collect::<Vec<_>>(), expected);
+        for (changes, expected) in table {
+            assert_eq!(changes.iter().map(name).collect::<Vec<_>>(), expected);
             // Each carries the table's name, and so touches no other.
-            for message in messages {
-                let mut bytes = vec![0; message.buffer_len()];
-                message.emit(&mut bytes);
+            for change in changes {
+                let mut bytes = vec![0; change.buffer_len()];
+                change.emit(&mut bytes);
                 let name = b"identity-injector\0";
                 assert!(
                     bytes.windows(name.len()).any(|part| part == name),
-                    "{message:?}"
+                    "{change:?}"
                 );
             }
         }
