@@ -74,6 +74,11 @@ import (
 // arguments after that one and gives the exit code.
 var components = map[string]func(args []string) int{
 	"up":                      runUp,
+	"node":                    runNode,
+	"import":                  runImport,
+	"stop":                    runStop,
+	"node-init":               runNodeInit,
+	"node-sweep":              runSweep,
 	"etcd":                    runEtcd,
 	"kube-apiserver":          runAPIServer,
 	"kube-controller-manager": runControllerManager,
@@ -88,7 +93,7 @@ func main() {
 			os.Exit(run(os.Args[2:]))
 		}
 	}
-	fmt.Fprintln(os.Stderr, "usage: cluster up [--dir DIR] [--port PORT], or cluster etcd|kube-apiserver|kube-controller-manager FLAGS")
+	fmt.Fprintln(os.Stderr, "usage: cluster up [--dir DIR] [--port PORT] | node [--dir DIR] [--image FILE]... [--detach] | import DIR FILE... | stop DIR | COMPONENT FLAGS")
 	os.Exit(2)
 }
 
