@@ -3,20 +3,27 @@ package main
 import (
 	"crypto/rand"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 )
 
+// loopback is where a cluster without a node is.
+var loopback = net.IPv4(127, 0, 0, 1)
+
 // apiServer is the Kubernetes API server; its url is also the issuer of the
 // service account tokens, so that whoever trusts the CA can check them.
 type apiServer struct {
-	port      int
-	url       string
-	keys      *pki
-	etcd      *etcd
-	token     string
-	tokenFile string
+	port         int
+	url          string
+	keys         *pki
+	etcd         *etcd
+	token        string
+	tokenFile    string
+	serviceCIDRs string
+	// network is the flags that say where it listens and who finds it there.
+	network []string
 }
 
 func reserveAPIServer(dir string, port int, keys *pki, etcd *etcd) (*apiServer, error) {
@@ -24,9 +31,24 @@ func reserveAPIServer(dir string, port int, keys *pki, etcd *etcd) (*apiServer, 
 	if err != nil {
 		return nil, fmt.Errorf("API server port: %w", err)
 	}
+	server, err := newAPIServer(dir, loopback, port, keys, etcd)
+	if err != nil {
+		return nil, err
+	}
+	server.serviceCIDRs = serviceCIDR
+	server.network = []string{
+		"--bind-address=127.0.0.1",
+		"--advertise-address=127.0.0.1",
+		// An Endpoints object must not name a loopback address.
+		"--endpoint-reconciler-type=none",
+	}
+	return server, nil
+}
+
+func newAPIServer(dir string, address net.IP, port int, keys *pki, etcd *etcd) (*apiServer, error) {
 	server := &apiServer{
 		port:      port,
-		url:       fmt.Sprintf("https://127.0.0.1:%d", port),
+		url:       fmt.Sprintf("https://%s:%d", address, port),
 		keys:      keys,
 		etcd:      etcd,
 		token:     rand.Text(),
@@ -40,18 +62,14 @@ func reserveAPIServer(dir string, port int, keys *pki, etcd *etcd) (*apiServer, 
 }
 
 func (a *apiServer) flags() []string {
-	return []string{
+	return append([]string{
 		"--etcd-servers=" + a.etcd.clientURL,
-		"--bind-address=127.0.0.1",
 		"--secure-port=" + strconv.Itoa(a.port),
-		"--advertise-address=127.0.0.1",
-		// An Endpoints object must not name a loopback address.
-		"--endpoint-reconciler-type=none",
-		"--service-cluster-ip-range=10.96.0.0/16",
+		"--service-cluster-ip-range=" + a.serviceCIDRs,
 		"--allow-privileged=true",
 
-		"--tls-cert-file=" + a.keys.servingCertFile,
-		"--tls-private-key-file=" + a.keys.servingKeyFile,
+		"--tls-cert-file=" + a.keys.serving.certFile,
+		"--tls-private-key-file=" + a.keys.serving.keyFile,
 
 		"--service-account-issuer=" + a.url,
 		"--service-account-jwks-uri=" + a.url + "/openid/v1/jwks",
@@ -61,5 +79,5 @@ func (a *apiServer) flags() []string {
 		"--token-auth-file=" + a.tokenFile,
 		"--authorization-mode=Node,RBAC",
 		"--enable-admission-plugins=NodeRestriction",
-	}
+	}, a.network...)
 }

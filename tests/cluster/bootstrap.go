@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	core "k8s.io/api/core/v1"
 	rbac "k8s.io/api/rbac/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -70,6 +71,26 @@ func (b *bootstrap) waitForControllers(ctx context.Context) error {
 	return poll(ctx, "waiting for the default service account", func() error {
 		_, err := b.admin.CoreV1().ServiceAccounts("default").Get(ctx, "default", meta.GetOptions{})
 		return err
+	})
+}
+
+// waitForNode waits until pods are put on the node: it is ready, and the taint
+// that it had before is gone.
+func (b *bootstrap) waitForNode(ctx context.Context) error {
+	return poll(ctx, "waiting for the node", func() error {
+		node, err := b.admin.CoreV1().Nodes().Get(ctx, nodeName, meta.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if len(node.Spec.Taints) > 0 {
+			return fmt.Errorf("node %s has taint %s", nodeName, node.Spec.Taints[0].Key)
+		}
+		for _, condition := range node.Status.Conditions {
+			if condition.Type == core.NodeReady && condition.Status == core.ConditionTrue {
+				return nil
+			}
+		}
+		return fmt.Errorf("node %s is not ready", nodeName)
 	})
 }
 

@@ -21,11 +21,15 @@ func reserveEtcd(dir string) (*etcd, error) {
 	if err != nil {
 		return nil, fmt.Errorf("etcd peer port: %w", err)
 	}
+	return newEtcd(dir, clientPort, peerPort), nil
+}
+
+func newEtcd(dir string, clientPort, peerPort int) *etcd {
 	return &etcd{
 		data:      filepath.Join(dir, "etcd"),
 		clientURL: fmt.Sprintf("http://127.0.0.1:%d", clientPort),
 		peerURL:   fmt.Sprintf("http://127.0.0.1:%d", peerPort),
-	}, nil
+	}
 }
 
 func (e *etcd) flags() []string {

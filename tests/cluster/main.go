@@ -1,14 +1,47 @@
-// Command cluster runs a real Kubernetes control plane on loopback, as ordinary
-// processes, for tests that need the genuine article and no container engine:
-// etcd, the API server and the controller-manager. There is no node and no
-// scheduler, so pods are made but never run.
+// Command cluster runs a real Kubernetes on one machine, as ordinary processes,
+// for tests that need the genuine article and no container engine.
 //
 //	cluster up [--dir DIR] [--port PORT]
 //
-// makes throw-away keys, starts them, prints one JSON line that says where
-// they are once they are ready, and runs until SIGTERM, SIGINT or the end of
-// its standard input. The other components are this same binary, called again
-// by `up`: `cluster etcd ...`, `cluster kube-apiserver ...` and so on.
+// runs a control plane on loopback: etcd, the API server and the
+// controller-manager. There is no node, so pods are made but never run.
+//
+//	cluster node [--dir DIR] [--image FILE]... [--detach]
+//
+// runs a whole cluster of one node that runs pods, in network, mount and pid
+// namespaces of its own: the above with scheduler, containerd, kubelet,
+// kube-proxy and CoreDNS. It needs root, runc, nft and what `make node` builds.
+// Each FILE is an image, as a tar archive of an OCI layout, to be had from the
+// start. With --detach it goes on in the background once it is ready.
+//
+//	cluster import DIR FILE...
+//
+// gives the node with that directory further images, and
+//
+//	cluster stop DIR
+//
+// ends it. Both `up` and `node` make throw-away keys, print one JSON line that
+// says where things are once they are ready, and run until SIGTERM, SIGINT or,
+// unless detached, the end of their standard input. The line of `node` is also
+// kept as DIR/node.json; on this machine it reads, in one line:
+//
+//	{"server":"https://172.31.250.2:6443",         // from the host and from pods
+//	 "kubeconfig":"DIR/kubeconfig","ca":"DIR/ca.crt",
+//	 "issuer":"https://172.31.250.2:6443",         // discovery is public
+//	 "directory":"DIR","node":"node1",
+//	 "nodeAddresses":["172.31.250.2","fd00:172:31:250::2"],
+//	 "hostAddresses":["172.31.250.1","fd00:172:31:250::1"], // where pods reach the host
+//	 "podCIDRs":["10.244.0.0/24","fd00:10:244::/64"],       // reachable from the host
+//	 "serviceCIDRs":["10.96.0.0/16","fd00:10:96::/112"],    // reachable from the host
+//	 "dns":"10.96.0.10","ipv6":true,               // if not, each list has one entry
+//	 "pid":4711,                                   // nsenter -t PID -n -m -p
+//	 "supervisor":4710,                            // SIGTERM ends everything
+//	 "containerd":"/run/containerd/containerd.sock", // within the namespaces
+//	 "readyMilliseconds":6000}
+//
+// Killing it, even by SIGKILL, leaves nothing behind but a DIR that was named.
+// The other components are this same binary, called again: `cluster etcd ...`,
+// `cluster kubelet ...` and so on.
 //
 // Build it with
 //
@@ -22,6 +55,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 
@@ -31,15 +65,26 @@ import (
 	_ "k8s.io/component-base/metrics/prometheus/version"
 	kubeapiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	kubecontrollermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	kubeproxy "k8s.io/kubernetes/cmd/kube-proxy/app"
+	kubescheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
 // components are what the binary can be, by its first argument. Each takes the
 // arguments after that one and gives the exit code.
 var components = map[string]func(args []string) int{
 	"up":                      runUp,
+	"node":                    runNode,
+	"import":                  runImport,
+	"stop":                    runStop,
+	"node-init":               runNodeInit,
+	"node-sweep":              runSweep,
 	"etcd":                    runEtcd,
 	"kube-apiserver":          runAPIServer,
 	"kube-controller-manager": runControllerManager,
+	"kube-scheduler":          runScheduler,
+	"kube-proxy":              runProxy,
+	"kubelet":                 runKubelet,
 }
 
 func main() {
@@ -48,7 +93,7 @@ func main() {
 			os.Exit(run(os.Args[2:]))
 		}
 	}
-	fmt.Fprintln(os.Stderr, "usage: cluster up [--dir DIR] [--port PORT], or cluster etcd|kube-apiserver|kube-controller-manager FLAGS")
+	fmt.Fprintln(os.Stderr, "usage: cluster up [--dir DIR] [--port PORT] | node [--dir DIR] [--image FILE]... [--detach] | import DIR FILE... | stop DIR | COMPONENT FLAGS")
 	os.Exit(2)
 }
 
@@ -65,6 +110,24 @@ func runAPIServer(args []string) int {
 
 func runControllerManager(args []string) int {
 	command := kubecontrollermanager.NewControllerManagerCommand()
+	command.SetArgs(args)
+	return cli.Run(command)
+}
+
+func runScheduler(args []string) int {
+	command := kubescheduler.NewSchedulerCommand()
+	command.SetArgs(args)
+	return cli.Run(command)
+}
+
+func runProxy(args []string) int {
+	command := kubeproxy.NewProxyCommand()
+	command.SetArgs(args)
+	return cli.Run(command)
+}
+
+func runKubelet(args []string) int {
+	command := kubelet.NewKubeletCommand(context.Background())
 	command.SetArgs(args)
 	return cli.Run(command)
 }

@@ -22,55 +22,36 @@ const validFor = 24 * time.Hour
 // pki is the cluster's throw-away keys and certificates, as files. The key of
 // the CA is never written: nothing is signed after the start.
 type pki struct {
+	dir                   string
 	caFile                string
 	caPEM                 []byte
-	servingCertFile       string
-	servingKeyFile        string
+	serving               keyPair
 	serviceAccountKeyFile string
+
+	ca     *x509.Certificate
+	caKey  crypto.Signer
+	signed int64
 }
 
-func makePKI(dir string) (*pki, error) {
+// keyPair is a certificate and its key, as files.
+type keyPair struct {
+	certFile, keyFile string
+}
+
+// makePKI makes the CA, the key that signs service account tokens, and the
+// serving certificate of an API server at address.
+func makePKI(dir string, address net.IP) (*pki, error) {
 	keys := &pki{
+		dir:                   dir,
 		caFile:                filepath.Join(dir, "ca.crt"),
-		servingCertFile:       filepath.Join(dir, "apiserver.crt"),
-		servingKeyFile:        filepath.Join(dir, "apiserver.key"),
 		serviceAccountKeyFile: filepath.Join(dir, "service-account.key"),
 	}
-	if err := keys.makeServing(); err != nil {
-		return nil, fmt.Errorf("making the serving certificate: %w", err)
+	if err := keys.makeCA(); err != nil {
+		return nil, fmt.Errorf("making the CA: %w", err)
 	}
-	if err := keys.makeServiceAccount(); err != nil {
-		return nil, fmt.Errorf("making the service account key: %w", err)
-	}
-	return keys, nil
-}
-
-func (p *pki) makeServing() error {
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	ca := &x509.Certificate{
-		SerialNumber:          big.NewInt(1),
-		Subject:               pkix.Name{CommonName: "test cluster CA"},
-		KeyUsage:              x509.KeyUsageCertSign,
-		BasicConstraintsValid: true,
-		IsCA:                  true,
-	}
-	ca, err = sign(ca, ca, caKey.Public(), caKey)
-	if err != nil {
-		return err
-	}
-
-	servingKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	serving := &x509.Certificate{
-		SerialNumber: big.NewInt(2),
-		Subject:      pkix.Name{CommonName: "kube-apiserver"},
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	serving, err := keys.issue("apiserver", &x509.Certificate{
+		Subject:     pkix.Name{CommonName: "kube-apiserver"},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames: []string{
 			"localhost",
 			"kubernetes",
@@ -78,21 +59,35 @@ func (p *pki) makeServing() error {
 			"kubernetes.default.svc",
 			"kubernetes.default.svc.cluster.local",
 		},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IPAddresses: []net.IP{address, firstServiceAddress},
+	})
+	if err != nil {
+		return nil, err
 	}
-	serving, err = sign(serving, ca, servingKey.Public(), caKey)
+	keys.serving = serving
+	if err := keys.makeServiceAccount(); err != nil {
+		return nil, fmt.Errorf("making the service account key: %w", err)
+	}
+	return keys, nil
+}
+
+func (p *pki) makeCA() error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return err
 	}
-
-	p.caPEM = encode("CERTIFICATE", ca.Raw)
-	if err := os.WriteFile(p.caFile, p.caPEM, 0o600); err != nil {
+	ca := &x509.Certificate{
+		Subject:               pkix.Name{CommonName: "test cluster CA"},
+		KeyUsage:              x509.KeyUsageCertSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+	}
+	p.ca, p.caKey = ca, key
+	if p.ca, err = p.sign(ca, key.Public()); err != nil {
 		return err
 	}
-	if err := os.WriteFile(p.servingCertFile, encode("CERTIFICATE", serving.Raw), 0o600); err != nil {
-		return err
-	}
-	return writeKey(p.servingKeyFile, servingKey)
+	p.caPEM = encode("CERTIFICATE", p.ca.Raw)
+	return os.WriteFile(p.caFile, p.caPEM, 0o600)
 }
 
 // makeServiceAccount makes an RSA key: Entra accepts RS256 and nothing else.
@@ -104,10 +99,49 @@ func (p *pki) makeServiceAccount() error {
 	return writeKey(p.serviceAccountKeyFile, key)
 }
 
-func sign(certificate, issuer *x509.Certificate, key crypto.PublicKey, issuerKey crypto.Signer) (*x509.Certificate, error) {
+// issueClient makes a key pair by which the API server, or a kubelet, knows its
+// caller as that user in that group.
+func (p *pki) issueClient(name, user, group string) (keyPair, error) {
+	return p.issue(name, &x509.Certificate{
+		Subject:     pkix.Name{CommonName: user, Organization: []string{group}},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+}
+
+// issue makes a key, and a certificate of it like the template, as NAME.key
+// and NAME.crt.
+func (p *pki) issue(name string, template *x509.Certificate) (keyPair, error) {
+	pair := keyPair{
+		certFile: filepath.Join(p.dir, name+".crt"),
+		keyFile:  filepath.Join(p.dir, name+".key"),
+	}
+	failed := func(err error) (keyPair, error) {
+		return keyPair{}, fmt.Errorf("making the certificate %s: %w", name, err)
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return failed(err)
+	}
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	certificate, err := p.sign(template, key.Public())
+	if err != nil {
+		return failed(err)
+	}
+	if err := os.WriteFile(pair.certFile, encode("CERTIFICATE", certificate.Raw), 0o600); err != nil {
+		return failed(err)
+	}
+	if err := writeKey(pair.keyFile, key); err != nil {
+		return failed(err)
+	}
+	return pair, nil
+}
+
+func (p *pki) sign(certificate *x509.Certificate, key crypto.PublicKey) (*x509.Certificate, error) {
+	p.signed++
+	certificate.SerialNumber = big.NewInt(p.signed)
 	certificate.NotBefore = time.Now()
 	certificate.NotAfter = certificate.NotBefore.Add(validFor)
-	der, err := x509.CreateCertificate(rand.Reader, certificate, issuer, key, issuerKey)
+	der, err := x509.CreateCertificate(rand.Reader, certificate, p.ca, key, p.caKey)
 	if err != nil {
 		return nil, err
 	}

@@ -10,11 +10,11 @@ import (
 )
 
 func TestServingCertificateIsTrustedForEveryName(t *testing.T) {
-	keys, err := makePKI(t.TempDir())
+	keys, err := makePKI(t.TempDir(), loopback)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pair, err := tls.LoadX509KeyPair(keys.servingCertFile, keys.servingKeyFile)
+	pair, err := tls.LoadX509KeyPair(keys.serving.certFile, keys.serving.keyFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestServingCertificateIsTrustedForEveryName(t *testing.T) {
 }
 
 func TestServiceAccountKeyIsRSA2048(t *testing.T) {
-	keys, err := makePKI(t.TempDir())
+	keys, err := makePKI(t.TempDir(), loopback)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,13 +75,17 @@ func (p *process) stop() {
 	}
 }
 
-// lastLines is the end of the log, with a heading, for an error message.
 func (p *process) lastLines() string {
-	content, err := os.ReadFile(p.log)
+	return lastLines(p.log)
+}
+
+// lastLines is the end of a log, with a heading, for an error message.
+func lastLines(log string) string {
+	content, err := os.ReadFile(log)
 	if err != nil {
 		return fmt.Sprintf("(its log cannot be read: %v)", err)
 	}
 	lines := bytes.Split(bytes.TrimSpace(content), []byte("\n"))
 	lines = lines[max(0, len(lines)-linesToShow):]
-	return fmt.Sprintf("last lines of %s:\n%s", p.log, bytes.Join(lines, []byte("\n")))
+	return fmt.Sprintf("last lines of %s:\n%s", log, bytes.Join(lines, []byte("\n")))
 }

@@ -13,6 +13,8 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+
+	"k8s.io/client-go/tools/clientcmd/api"
 )
 
 const readyWithin = 60 * time.Second
@@ -86,7 +88,7 @@ func up(ctx context.Context, cancel context.CancelCauseFunc, dir string, port in
 }
 
 func prepare(dir string, port int) (*cluster, error) {
-	keys, err := makePKI(dir)
+	keys, err := makePKI(dir, loopback)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +100,7 @@ func prepare(dir string, port int) (*cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	kubeconfig, err := writeKubeconfig(dir, apiServer.url, keys.caPEM, apiServer.token)
+	kubeconfig, err := writeKubeconfig(dir, "kubeconfig", apiServer.url, keys.caPEM, &api.AuthInfo{Token: apiServer.token})
 	if err != nil {
 		return nil, err
 	}

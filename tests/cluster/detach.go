@@ -1,0 +1,124 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+const (
+	nodeSummaryFile = "node.json"
+	nodeStopWithin  = 30 * time.Second
+)
+
+// detach starts a node that goes on after this process, and returns once it
+// has printed its line or ended.
+func detach(dir string, images []string) int {
+	if err := startDetached(dir, images); err != nil {
+		fmt.Fprintf(os.Stderr, "cluster node: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func startDetached(dir string, images []string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("finding this binary: %w", err)
+	}
+	args := []string{"node", "--dir", dir}
+	for _, image := range images {
+		args = append(args, "--image", image)
+	}
+	input, held, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("making a pipe: %w", err)
+	}
+	output, line, err := os.Pipe()
+	if err != nil {
+		return fmt.Errorf("making a pipe: %w", err)
+	}
+	command := exec.Command(self, args...)
+	// It holds the other end of its own standard input, which so never ends.
+	command.Stdin, command.ExtraFiles = input, []*os.File{held}
+	// What it prints later has no reader, and may be said to nobody.
+	command.Stdout, command.Stderr = line, os.Stderr
+	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := command.Start(); err != nil {
+		return fmt.Errorf("starting in the background: %w", err)
+	}
+	line.Close()
+
+	var summary json.RawMessage
+	if err := json.NewDecoder(output).Decode(&summary); err != nil {
+		_ = command.Wait()
+		return errors.New("it ended before it was ready")
+	}
+	fmt.Printf("%s\n", summary)
+	return nil
+}
+
+func readNodeSummary(dir string) (nodeSummary, error) {
+	var summary nodeSummary
+	content, err := os.ReadFile(filepath.Join(dir, nodeSummaryFile))
+	if err == nil {
+		err = json.Unmarshal(content, &summary)
+	}
+	if err != nil {
+		return nodeSummary{}, fmt.Errorf("is a node running there? %w", err)
+	}
+	return summary, nil
+}
+
+// runStop ends the node of a directory, and returns when nothing is left of it
+// but that directory.
+func runStop(args []string) int {
+	flags := flag.NewFlagSet("cluster stop", flag.ContinueOnError)
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	if flags.NArg() != 1 {
+		fmt.Fprintln(os.Stderr, "usage: cluster stop DIR")
+		return 2
+	}
+	node, err := readNodeSummary(flags.Arg(0))
+	if err == nil {
+		err = stopProcess(node.Supervisor)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "cluster stop: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// stopProcess asks a process of this binary to end and waits until it has. If
+// its number is another's by now, it has ended already.
+func stopProcess(pid int) error {
+	self, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return fmt.Errorf("finding this binary: %w", err)
+	}
+	running := func() bool {
+		program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+		return err == nil && program == self
+	}
+	if !running() {
+		return nil
+	}
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("asking process %d to end: %w", pid, err)
+	}
+	return retry(nodeStopWithin, func() error {
+		if running() {
+			return fmt.Errorf("process %d is still there", pid)
+		}
+		return nil
+	})
+}
