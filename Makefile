@@ -11,8 +11,10 @@ SDKS := $(addprefix $(SDK)/,python/installed python-legacy/installed azure-cli/i
   java/installed go/token go-legacy/token rust/debug/token)
 MUSL_amd64 := x86_64-unknown-linux-musl
 MUSL_arm64 := aarch64-unknown-linux-musl
-# Where the sources lie must not be in the binary: the same commit gives the same bytes everywhere.
-PATHS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --remap-path-prefix=$(CURDIR)=/source
+# Where the sources lie must not be in the binary: the same commit gives the same bytes everywhere. The linker folds
+# functions that are the same and packs relocations: half a megabyte.
+IMAGE_FLAGS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --remap-path-prefix=$(CURDIR)=/source \
+  -C link-arg=--icf=all -C link-arg=--pack-dyn-relocs=relr
 VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUBERNETES) gitMajor=1 gitMinor=36)
 
 .DEFAULT_GOAL := help
@@ -26,7 +28,7 @@ build: ## Build the binary for release
 
 image: ## Build the container image as an OCI archive, without a container engine (ARCH=amd64 or arm64)
 	rustup target add $(MUSL_$(ARCH))
-	RUSTFLAGS='$(PATHS)' cargo build --release --locked --target $(MUSL_$(ARCH))
+	RUSTFLAGS='$(IMAGE_FLAGS)' cargo build --release --locked --target $(MUSL_$(ARCH))
 	rm -rf target/image/$(ARCH)
 	cargo run --quiet --locked -p image -- --binary target/$(MUSL_$(ARCH))/release/identity-injector --architecture $(ARCH) \
 	  --name $(IMAGE) --rootfs target/image/$(ARCH) --output target/image/identity-injector-$(ARCH).tar
@@ -59,7 +61,7 @@ e2e: cluster ## Walk on a real Kubernetes API server (needs Go), against a simul
 
 e2e-node: node ## Walk on a real node, with real pods (needs root, Go, runc, nft), against a simulated Azure
 	rustup target add $(MUSL_amd64)
-	RUSTFLAGS='$(PATHS)' cargo build --release --locked --target $(MUSL_amd64) -p identity-injector -p app
+	RUSTFLAGS='$(IMAGE_FLAGS)' cargo build --release --locked --target $(MUSL_amd64) -p identity-injector -p app
 	cargo build --workspace --locked --bin image
 	cargo test --workspace --locked --test node -- $(ONLY)
 
