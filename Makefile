@@ -18,7 +18,7 @@ IMAGE_FLAGS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --r
 VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUBERNETES) gitMajor=1 gitMinor=36)
 
 .DEFAULT_GOAL := help
-.PHONY: help build image dockerfile check pure deny test demo e2e cluster test-cluster redirect sdk fuzz bench bless clean
+.PHONY: help build image dockerfile check pure deny test demo e2e e2e-node cluster test-cluster redirect sdk fuzz bench bless clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
