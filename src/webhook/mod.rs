@@ -18,6 +18,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Version, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::RustlsConfig;
@@ -40,6 +45,10 @@ const GRACE: Duration = Duration::from_secs(20);
 
 /// How long a connection may take to say what it wants.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a connection that was used may be idle. API servers close theirs after 90 s (client-go's transport), and it
+/// has to be them: what is sent into a connection at the moment we close it fails an admission.
+const IDLE_LIMIT: Duration = Duration::from_secs(150);
 
 /// Arguments of `webhook`.
 #[derive(Debug, ClapArgs)]
@@ -156,7 +165,8 @@ impl Bound {
             metrics: metrics.clone(),
         };
         let handle = Handle::new();
-        let reviews = serve(self.review_listener, tls, webhook, handle.clone())?;
+        let reviews = handler::reviews(webhook).layer(from_fn_with_state(shutdown.clone(), let_go));
+        let reviews = serve(self.review_listener, tls, reviews, handle.clone())?;
         let health = axum_server::from_tcp(self.health_listener)?
             .handle(handle.clone())
             .serve(health::routes(readiness.clone(), metrics.registry.clone()).into_make_service());
@@ -185,7 +195,7 @@ impl Drop for Background {
 fn serve(
     listener: TcpListener,
     tls: RustlsConfig,
-    webhook: Webhook,
+    reviews: Router,
     handle: Handle<SocketAddr>,
 ) -> std::io::Result<impl Future<Output = std::io::Result<()>>> {
     // Else a new connection's first answer waits for acknowledgements of the handshake, which clients hold back 40 ms.
@@ -196,8 +206,25 @@ fn serve(
     server
         .http_builder()
         .http1()
-        .header_read_timeout(HEAD_LIMIT);
-    Ok(server.serve(handler::reviews(webhook).into_make_service()))
+        .header_read_timeout(IDLE_LIMIT);
+    Ok(server.serve(reviews.into_make_service()))
+}
+
+/// While the replica leaves, closes each connection with its answer. API servers speak HTTP/1.1 to webhooks and keep
+/// their connections, by the Service's name, also those to a replica that is no endpoint any more; what one sends
+/// into a connection at the moment we close it fails an admission. HTTP/2 says goodbye by itself.
+async fn let_go(
+    State(shutdown): State<CancellationToken>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let version = request.version();
+    let mut response = next.run(request).await;
+    if shutdown.is_cancelled() && version <= Version::HTTP_11 {
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// Once `shutdown` is called: not ready at once, serving for a while, then finishing.
