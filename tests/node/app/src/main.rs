@@ -1,7 +1,7 @@
 //! `app`: an application that asks for Azure tokens as it did under AAD Pod Identity.
 //!
 //! ```text
-//! app            asks both endpoints for ever; prints every failure, and each first answer after one
+//! app            asks both endpoints until SIGTERM; prints every failure, and each first answer after one
 //! app once       asks each once; exits with 1 if one failed
 //! app load N S   asks IMDS over N connections at a time for S seconds; prints how many answers were tokens
 //! app nothing    sleeps for ever
@@ -13,9 +13,12 @@
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use signal_hook::consts::SIGTERM;
 
 const QUERY: &str = "resource=https%3A%2F%2Fmanagement.azure.com%2F";
 const PAUSE: Duration = Duration::from_millis(100);
@@ -58,8 +61,11 @@ fn main() -> ExitCode {
 }
 
 fn watch(endpoints: &[Endpoint]) -> ExitCode {
+    let told_to_end = Arc::new(AtomicBool::new(false));
+    // Fails only for signals that can't be handled.
+    let _ = signal_hook::flag::register(SIGTERM, Arc::clone(&told_to_end));
     let mut well = vec![false; endpoints.len()];
-    loop {
+    while !told_to_end.load(Ordering::Relaxed) {
         for (endpoint, well) in endpoints.iter().zip(&mut well) {
             let answer = endpoint.ask();
             if !answer.is_token() || !*well {
@@ -69,6 +75,7 @@ fn watch(endpoints: &[Endpoint]) -> ExitCode {
         }
         thread::sleep(PAUSE);
     }
+    ExitCode::SUCCESS
 }
 
 fn once(endpoints: &[Endpoint]) -> ExitCode {
