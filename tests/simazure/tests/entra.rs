@@ -187,6 +187,14 @@ async fn forms_refused() {
             ("scope", SCOPE),
             400,
             "invalid_request",
+            9_001_023,
+        ),
+        (
+            "another tenant's",
+            "contoso.example.test",
+            ("scope", SCOPE),
+            400,
+            "invalid_request",
             90002,
         ),
         (
@@ -346,6 +354,7 @@ async fn assertions_refused() {
             grant: Some("client_assertion".to_owned()),
             scope: Some(SCOPE.to_owned()),
             error: Some("AADSTS700024".to_owned()),
+            ..Details::default()
         }
     );
 }
