@@ -10,7 +10,7 @@ SDKS := $(addprefix $(SDK)/,python/installed python-legacy/installed azure-cli/i
 VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUBERNETES) gitMajor=1 gitMinor=36)
 
 .DEFAULT_GOAL := help
-.PHONY: help build check pure deny test demo e2e cluster test-cluster sdk fuzz bench bless clean
+.PHONY: help build check pure deny test demo e2e cluster test-cluster sdk arm-sdk fuzz bench bless clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ test-cluster: cluster ## Test the harness of the control plane itself
 
 sdk: $(SDKS) ## Ask the proxy for tokens by the real SDKs, in a pod's network (needs root, Go, Java, Maven, Node.js, Python, nft)
 	cargo test --workspace --locked --test sdks -- $(ONLY)
+
+arm-sdk: $(SDK)/resource-manager/installed ## Read and write the simulated Azure by the real management SDKs (needs Python)
+	cargo test --workspace --locked --test management
 
 $(SDK)/%/installed: tests/sdk/%/requirements.txt
 	rm -rf $(@D) && python3 -m venv $(@D)

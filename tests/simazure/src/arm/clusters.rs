@@ -1,165 +1,25 @@
-//! AKS clusters: read and replaced whole, guarded by an etag, each write a long-running operation.
+//! What is done to AKS clusters: read and replaced whole, guarded by an etag, each write a long-running operation.
 
 use axum::http::{HeaderName, StatusCode, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::call::Call;
 use super::error::Refusal;
-use super::groups::{Group, location, patch_tags, resource_id, tags};
+use super::groups::{Group, location, patch_tags};
+use super::managed_cluster::{KIND, ManagedCluster, Running};
 use super::operations::{result_url, status_url, wait};
 use super::path::Place;
 use super::reply::Reply;
 use super::resources::Resources;
-use crate::{Cluster, TENANT};
+use crate::Cluster;
 
-const KIND: &str = "Microsoft.ContainerService/managedClusters";
 const ASYNC_OPERATION: HeaderName = HeaderName::from_static("azure-asyncoperation");
 
 /// Location of the resource groups that the clusters given at start live in.
 const LOCATION: &str = "westus2";
-
-/// Most identities, and most exceptions, of a cluster's pod identity profile.
-const MOST_POD_IDENTITIES: usize = 200;
-
-/// An AKS cluster. Its properties are the caller's, but for those that only the service writes.
-#[derive(Clone, Debug)]
-pub(super) struct ManagedCluster {
-    name: String,
-    location: String,
-    tags: Value,
-    identity: Value,
-    properties: Value,
-    issuer: String,
-    kubeconfig: String,
-    /// Counts the writes.
-    revision: u64,
-    running: Option<Running>,
-}
-
-/// A write that goes on.
-#[derive(Clone, Copy, Debug)]
-struct Running {
-    state: &'static str,
-    until: Timestamp,
-}
-
-impl ManagedCluster {
-    /// One that is being made, with an issuer of its own.
-    fn fresh(name: &str, location: &str) -> Self {
-        let id = Uuid::new_v4();
-        Self {
-            name: name.to_owned(),
-            location: location.to_owned(),
-            tags: json!({}),
-            identity: json!({"type": "SystemAssigned"}),
-            properties: json!({}),
-            issuer: format!("https://{location}.oic.prod-aks.invalid/{TENANT}/{id}/"),
-            kubeconfig: String::new(),
-            revision: 0,
-            running: None,
-        }
-    }
-
-    fn json(&self, group: &Group) -> Value {
-        let mut properties = self.properties.clone();
-        properties["provisioningState"] = json!(self.state());
-        properties["powerState"] = json!({"code": "Running"});
-        properties["nodeResourceGroup"] =
-            json!(format!("MC_{}_{}_{}", group.name, self.name, self.location));
-        if properties["oidcIssuerProfile"]["enabled"] == true {
-            properties["oidcIssuerProfile"]["issuerURL"] = json!(self.issuer);
-        }
-        for entry in pod_identities(&mut properties) {
-            entry["provisioningState"] = json!("Assigned");
-        }
-        json!({
-            "id": resource_id(&group.name, KIND, &self.name),
-            "name": self.name,
-            "type": "Microsoft.ContainerService/ManagedClusters",
-            "location": self.location,
-            "tags": self.tags,
-            "eTag": self.etag(),
-            "identity": self.identity,
-            "sku": {"name": "Base", "tier": "Free"},
-            "properties": properties,
-        })
-    }
-
-    fn state(&self) -> &'static str {
-        self.running.map_or("Succeeded", |running| running.state)
-    }
-
-    fn etag(&self) -> String {
-        let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, self.name.as_bytes());
-        format!("{id}-{}", self.revision)
-    }
-
-    fn document(&self, group: &Group) -> Reply {
-        Reply::ok(self.json(group)).with(header::ETAG, format!("\"{}\"", self.etag()))
-    }
-
-    fn refuse_when_running(&self) -> Result<(), Refusal> {
-        match self.running {
-            Some(_) => Err(Refusal::ClusterBusy(self.name.clone())),
-            None => Ok(()),
-        }
-    }
-
-    /// The cluster with its properties replaced. What only the service writes is refused when the body differs in it.
-    fn replaced(&self, body: &Value) -> Result<Self, Refusal> {
-        let asked = &body["properties"];
-        let invalid =
-            |value: &Value, name, why| Err(Refusal::InvalidProperty(value.to_string(), name, why));
-        let state = &asked["provisioningState"];
-        if !state.is_null() && state != self.state() {
-            return invalid(state, "provisioningState", "it is read-only");
-        }
-        let mut properties = match asked {
-            Value::Object(_) => asked.clone(),
-            _ => json!({}),
-        };
-        let profile = &properties["podIdentityProfile"];
-        for key in ["userAssignedIdentities", "userAssignedIdentityExceptions"] {
-            let count = profile[key].as_array().map_or(0, Vec::len);
-            if count > MOST_POD_IDENTITIES {
-                let why = "a cluster can have 200 identities and 200 exceptions at most";
-                return invalid(&json!(count), "podIdentityProfile", why);
-            }
-        }
-        // An issuer once enabled stays: tokens that name it are out.
-        let enabled = self.properties["oidcIssuerProfile"]["enabled"] == true;
-        match &properties["oidcIssuerProfile"]["enabled"] {
-            off @ Value::Bool(false) if enabled => {
-                return invalid(off, "oidcIssuerProfile.enabled", "it can't be disabled");
-            }
-            Value::Bool(_) => {}
-            _ => properties["oidcIssuerProfile"] = json!({"enabled": enabled}),
-        }
-        let identity = match &body["identity"] {
-            asked @ Value::Object(_) => asked.clone(),
-            _ => self.identity.clone(),
-        };
-        Ok(Self {
-            tags: tags(body),
-            identity,
-            properties,
-            revision: self.revision + 1,
-            ..self.clone()
-        })
-    }
-}
-
-fn pod_identities(properties: &mut Value) -> impl Iterator<Item = &mut Value> {
-    properties
-        .pointer_mut("/podIdentityProfile/userAssignedIdentities")
-        .and_then(Value::as_array_mut)
-        .into_iter()
-        .flatten()
-}
 
 impl Group {
     pub(super) fn cluster(&self, name: &str) -> Result<&ManagedCluster, Refusal> {
@@ -193,44 +53,7 @@ impl Resources {
             .groups
             .entry(cluster.resource_group.to_lowercase())
             .or_insert_with(|| Group::new(&cluster.resource_group, LOCATION));
-        let kubelet = resource_id(
-            &group.name,
-            "Microsoft.ManagedIdentity/userAssignedIdentities",
-            &format!("{}-agentpool", cluster.name),
-        );
-        let id = || Uuid::new_v4().to_string();
-        let placed = ManagedCluster {
-            name: cluster.name.clone(),
-            location: group.location.clone(),
-            tags: json!({}),
-            identity: json!({"type": "SystemAssigned", "principalId": id(), "tenantId": TENANT}),
-            properties: json!({
-                "kubernetesVersion": "1.36",
-                "dnsPrefix": cluster.name,
-                "fqdn": format!("{}.azmk8s.invalid", cluster.name),
-                "enableRBAC": true,
-                "agentPoolProfiles": [{
-                    "name": "nodepool1",
-                    "count": 1,
-                    "vmSize": "Standard_D2s_v5",
-                    "osType": "Linux",
-                    "mode": "System",
-                    "type": "VirtualMachineScaleSets",
-                    "provisioningState": "Succeeded",
-                }],
-                "identityProfile": {
-                    "kubeletidentity": {"resourceId": kubelet, "clientId": id(), "objectId": id()},
-                },
-                "networkProfile": {"networkPlugin": "azure", "loadBalancerSku": "standard"},
-                "servicePrincipalProfile": {"clientId": "msi"},
-                "oidcIssuerProfile": {"enabled": !cluster.issuer.is_empty()},
-                "securityProfile": {},
-            }),
-            issuer: cluster.issuer.clone(),
-            kubeconfig: cluster.kubeconfig.clone(),
-            revision: 1,
-            running: None,
-        };
+        let placed = ManagedCluster::placed(cluster, group);
         group.clusters.insert(cluster.name.to_lowercase(), placed);
     }
 

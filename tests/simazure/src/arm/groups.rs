@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::call::Call;
-use super::clusters::ManagedCluster;
 use super::error::Refusal;
 use super::identities::Identity;
+use super::managed_cluster::ManagedCluster;
 use super::operations::{result_url, wait};
 use super::reply::Reply;
 use super::resources::Resources;

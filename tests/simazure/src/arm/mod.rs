@@ -10,6 +10,7 @@ mod expression;
 mod groups;
 mod identities;
 mod limits;
+mod managed_cluster;
 mod operations;
 mod path;
 mod providers;

@@ -7,6 +7,8 @@
     reason = "shared by test crates that each use a part; a test may unwrap"
 )]
 
+pub mod act;
+
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
