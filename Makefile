@@ -18,7 +18,7 @@ IMAGE_FLAGS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --r
 VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUBERNETES) gitMajor=1 gitMinor=36)
 
 .DEFAULT_GOAL := help
-.PHONY: help build image dockerfile check pure deny test demo e2e e2e-node cluster test-cluster redirect sdk fuzz bench bless clean
+.PHONY: help build image dockerfile check pure deny test demo e2e e2e-node cluster test-cluster redirect sdk arm-sdk fuzz bench bless clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ redirect: ## Redirect a pod's traffic on this kernel, each case in a network nam
 
 sdk: $(SDKS) ## Ask the proxy for tokens by the real SDKs, in a pod's network (needs root, Go, Java, Maven, Node.js, Python)
 	cargo test --workspace --locked --test sdks -- $(ONLY)
+
+arm-sdk: $(SDK)/resource-manager/installed ## Read and write the simulated Azure by the real management SDKs (needs Python)
+	cargo test --workspace --locked --test management
 
 $(SDK)/%/installed: tests/sdk/%/requirements.txt
 	rm -rf $(@D) && python3 -m venv $(@D)

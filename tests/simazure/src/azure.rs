@@ -3,7 +3,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::arm::resources::Resources;
+use crate::clock::Clock;
 use crate::entra::issuers::Issuers;
+use crate::faults::Faults;
 use crate::journal::Journal;
 use crate::jwt::SigningKey;
 
@@ -19,6 +21,9 @@ pub(crate) struct Azure {
     pub(crate) denied_resources: Vec<String>,
     /// What was asked.
     pub(crate) journal: Journal,
+    /// What time it is.
+    pub(crate) clock: Clock,
+    faults: Mutex<Faults>,
     resources: Mutex<Resources>,
 }
 
@@ -27,8 +32,9 @@ impl Azure {
         origin: String,
         key: SigningKey,
         issuers: Issuers,
-        denied_resources: Vec<String>,
         resources: Resources,
+        denied_resources: Vec<String>,
+        clock: Clock,
     ) -> Self {
         Self {
             origin,
@@ -36,8 +42,15 @@ impl Azure {
             issuers,
             denied_resources,
             journal: Journal::default(),
+            clock,
+            faults: Mutex::default(),
             resources: Mutex::new(resources),
         }
+    }
+
+    /// The faults that wait, locked. Never held across an await.
+    pub(crate) fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The subscription's content, locked. Never held across an await.

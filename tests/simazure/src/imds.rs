@@ -18,8 +18,8 @@ use crate::{NODE_CLIENT_ID, NODE_NAME, NODE_OBJECT_ID, SUBSCRIPTION};
 /// Seconds a token of the node lives.
 const LIFETIME: i64 = 86399;
 
-pub(crate) fn routes(azure: Arc<Azure>) -> Router {
-    Router::new().fallback(handle).with_state(azure)
+pub(crate) fn routes() -> Router<Arc<Azure>> {
+    Router::new().fallback(handle)
 }
 
 async fn handle(
@@ -36,7 +36,7 @@ async fn handle(
     if method != Method::GET {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "Only GET is allowed");
     }
-    match token(&azure, &headers, &query, Timestamp::now()) {
+    match token(&azure, &headers, &query, azure.clock.now()) {
         Ok(body) => Json(body).into_response(),
         Err(why) => refuse(StatusCode::BAD_REQUEST, &why),
     }

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::clock::Clock;
+use crate::faults::{Act, Moment};
 
 /// Where a request came in.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -19,18 +21,18 @@ pub enum Listener {
 }
 
 /// One request and how it was answered.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
-    /// When it was answered, Unix time in milliseconds.
-    pub unix_millis: i64,
+    /// When it was answered, Unix time in milliseconds on the simulation's clock.
+    pub unix_millis: u64,
     /// Where it came in.
     pub listener: Listener,
     /// Method, upper case.
     pub method: String,
     /// Path and query as they came.
     pub path: String,
-    /// Status of the answer.
+    /// Status of the answer; 0 when a fault closed the connection instead.
     pub status: u16,
     /// What the answering part knows besides.
     #[serde(flatten)]
@@ -38,7 +40,7 @@ pub struct Entry {
 }
 
 /// What only the answering part knows of a request.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Details {
     /// Token endpoint: the client id that was claimed. Resource Manager: the one of the token.
@@ -53,6 +55,12 @@ pub struct Details {
     /// Code of the error answered: `AADSTS700211`, `ResourceNotFound`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// Resource Manager: the correlation id answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+    /// The fault that struck it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<(Moment, Act)>,
 }
 
 /// The entries, in the order of their answers. Grows until cleared.
@@ -84,7 +92,7 @@ impl Journal {
 
 /// Middleware that records a request once it is answered, before the client can read the answer.
 pub(crate) async fn record(
-    State((journal, listener)): State<(Journal, Listener)>,
+    State((journal, listener, clock)): State<(Journal, Listener, Clock)>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -95,13 +103,19 @@ pub(crate) async fn record(
         .map_or_else(String::new, ToString::to_string);
     let mut response = next.run(request).await;
     if !(listener == Listener::Azure && path.starts_with("/simulator/")) {
+        let details: Details = response.extensions_mut().remove().unwrap_or_default();
+        let dropped = matches!(details.fault, Some((_, Act::Drop)));
         journal.push(Entry {
-            unix_millis: Timestamp::now().as_millisecond(),
+            unix_millis: u64::try_from(clock.unix().as_millis()).unwrap_or_default(),
             listener,
             method,
             path,
-            status: response.status().as_u16(),
-            details: response.extensions_mut().remove().unwrap_or_default(),
+            status: if dropped {
+                0
+            } else {
+                response.status().as_u16()
+            },
+            details,
         });
     }
     response

@@ -1,10 +1,19 @@
 //! A simulated Azure for tests and demonstrations: Resource Manager, Microsoft Entra and one node's IMDS.
 //!
 //! ```text
-//! https://localhost:PORT   arm    subscriptions, resource groups, identities, federated credentials, AKS clusters
-//!                          entra  OpenID Connect metadata, keys, token endpoint (client secret, federated assertion)
-//!                          /simulator/journal  GET: every request so far; DELETE: clear. No sign-in
+//! https://localhost:PORT   arm    groups, identities, federated credentials, AKS clusters, role assignments, providers
+//!                          entra  OpenID Connect metadata, keys, token endpoint (client secret, federated assertion),
+//!                                 and the directory that Microsoft Graph reads
+//!                          /simulator/journal  GET: every request so far; DELETE: clear. No sign-in here and below
+//!                          /simulator/faults   POST: a [`Fault`]; GET: calls counted and faults waiting; DELETE: clear
+//!                          /simulator/clock    POST {"advance": SECONDS}; GET: Unix time
 //! http://127.0.0.1:PORT    imds   answers as the node; a request of a captured pod seen here is a leak
+//! ```
+//!
+//! ```text
+//! request -> journal -> faults -> arm: bearer, then Resources::answer(call) -> reply   pure: state + call + now
+//!                                       | limits, then the noun's own verbs
+//!                                       +-> directory, after a lag -> entra: who a client is, and its credentials
 //! ```
 //!
 //! Tokens and assertions are truly signed and truly verified. The ids below are fixed, so that a walk can be written
@@ -14,17 +23,24 @@
 
 mod arm;
 mod azure;
+mod clock;
+mod connection;
 mod entra;
+pub mod faults;
+mod glob;
 mod imds;
 pub mod journal;
 pub mod jwt;
+mod listen;
+mod options;
 mod principal;
 mod server;
+mod simulator;
 mod tls;
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-
+pub use clock::Clock;
+pub use faults::Fault;
+pub use options::{Cluster, Lags, Options, UNKNOWN_RESOURCE};
 pub use server::{Error, Simulation, start};
 pub use tls::Error as TlsError;
 
@@ -44,47 +60,3 @@ pub const NODE_CLIENT_ID: &str = "40de0000-7101-4000-8000-000000000005";
 pub const NODE_OBJECT_ID: &str = "40de0000-7101-4000-8000-000000000006";
 /// The node's name, as its IMDS tells it.
 pub const NODE_NAME: &str = "simulated-node";
-/// A resource the tenant has no principal for, unless [`Options::denied_resources`] says otherwise.
-pub const UNKNOWN_RESOURCE: &str = "https://unknown.example.test";
-
-/// An AKS cluster that exists from the start, with its resource group (in westus2).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cluster {
-    /// Name of its resource group.
-    pub resource_group: String,
-    /// Its name.
-    pub name: String,
-    /// Its OIDC issuer URL, told byte for byte.
-    pub issuer: String,
-}
-
-/// What to simulate, and where.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Address of the HTTPS listener; port 0 takes a free one.
-    pub bind: SocketAddr,
-    /// Address of the node's IMDS; port 0 takes a free one.
-    pub imds_bind: SocketAddr,
-    /// File of the network namespace in which that address is, as `/proc/1/ns/net`; None is the caller's own.
-    pub imds_namespace: Option<PathBuf>,
-    /// PEM certificates of the authorities that federated issuers are trusted by, beside the simulation's own.
-    pub issuer_cas: Vec<String>,
-    /// The clusters that exist.
-    pub clusters: Vec<Cluster>,
-    /// Resources answered with AADSTS500011.
-    pub denied_resources: Vec<String>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self {
-            bind: loopback,
-            imds_bind: loopback,
-            imds_namespace: None,
-            issuer_cas: Vec::new(),
-            clusters: Vec::new(),
-            denied_resources: vec![UNKNOWN_RESOURCE.to_owned()],
-        }
-    }
-}

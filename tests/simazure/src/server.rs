@@ -1,28 +1,27 @@
 //! Both listeners, on a thread of their own: the simulation answers even while its test blocks.
 
 use std::fmt;
-use std::fs::File;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Json, Router, middleware};
+use axum::{Router, middleware};
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use tempfile::TempDir;
 
 use crate::arm::resources::Resources;
 use crate::azure::Azure;
+use crate::connection::Severable;
 use crate::entra::issuers::Issuers;
-use crate::journal::{Entry, Journal, Listener, record};
+use crate::faults::{Fault, Room, Unfit};
+use crate::journal::{Entry, Listener, record};
 use crate::jwt::{self, SigningKey};
+use crate::listen::{bind, bind_in};
+use crate::simulator::{self, strike};
 use crate::{CLIENT_ID, CLIENT_SECRET, Options, SUBSCRIPTION, TENANT, arm, entra, imds, tls};
 
 /// Why a simulation could not start.
@@ -106,12 +105,14 @@ pub fn start(options: Options) -> Result<Simulation, Error> {
     };
     let origin = format!("https://{host}:{}", azure_address.port());
     let authorities = options.issuer_cas.iter().chain([&ca_pem]);
+    let issuers = Issuers::new(authorities.map(String::as_str))?;
     let azure = Arc::new(Azure::new(
         origin.clone(),
         SigningKey::generate()?,
-        Issuers::new(authorities.map(String::as_str))?,
+        issuers,
+        Resources::new(&origin, &options),
         options.denied_resources,
-        Resources::with(options.clusters),
+        options.clock,
     ));
 
     let handles = [Handle::new(), Handle::new()];
@@ -168,6 +169,30 @@ impl Simulation {
         self.azure.journal.clear();
     }
 
+    /// Lets a fault wait for its calls.
+    ///
+    /// # Errors
+    /// [`Unfit`] when it asks for what can't be done or sent.
+    pub fn fault(&self, fault: Fault) -> Result<(), Unfit> {
+        self.azure.faults().add(fault)
+    }
+
+    /// Forgets the faults that wait.
+    pub fn clear_faults(&self) {
+        self.azure.faults().clear();
+    }
+
+    /// Calls of Resource Manager since the start, whether a fault struck them or not.
+    #[must_use]
+    pub fn calls(&self) -> u64 {
+        self.azure.faults().calls()
+    }
+
+    /// Moves the simulation's clock on.
+    pub fn advance(&self, by: Duration) {
+        self.azure.clock.advance(by);
+    }
+
     /// Trusts one more authority, PEM, when it reads a federated issuer's keys.
     ///
     /// # Errors
@@ -205,39 +230,6 @@ struct Listeners {
     handles: [Handle<SocketAddr>; 2],
 }
 
-fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
-    TcpListener::bind(address)
-        .and_then(|listener| {
-            listener.set_nonblocking(true)?;
-            let mut bound = listener.local_addr()?;
-            if bound.ip().is_unspecified() {
-                // It listens everywhere; the address told must be one that can be dialled.
-                bound.set_ip(Ipv4Addr::LOCALHOST.into());
-            }
-            Ok((listener, bound))
-        })
-        .map_err(|source| Error::Bind { address, source })
-}
-
-/// Listens in another network namespace: a socket stays in the one its thread was in, whoever uses it afterwards.
-fn bind_in(namespace: &Path, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
-    let failed = |source| Error::Namespace {
-        namespace: namespace.to_owned(),
-        source,
-    };
-    let file = File::open(namespace).map_err(failed)?;
-    // A thread of its own, as it never comes back.
-    let bound = std::thread::spawn(move || {
-        let kind = Some(LinkNameSpaceType::Network);
-        move_into_link_name_space(file.as_fd(), kind).map(|()| bind(address))
-    });
-    let ended = || io::Error::other("the thread that enters it ended");
-    bound
-        .join()
-        .map_err(|_| failed(ended()))?
-        .map_err(|errno| failed(errno.into()))?
-}
-
 /// Serves until the handles say to stop; says once when both listeners accept.
 async fn serve(
     azure: Arc<Azure>,
@@ -245,41 +237,40 @@ async fn serve(
     ready: &mpsc::Sender<io::Result<()>>,
 ) -> io::Result<()> {
     let [azure_handle, imds_handle] = listeners.handles;
-    let journal = azure.journal.clone();
-    let imds = journalled(
-        imds::routes(Arc::clone(&azure)),
-        journal.clone(),
-        Listener::Imds,
-    );
-    let routes = Router::new()
-        .route(
-            "/simulator/journal",
-            get(read_journal).delete(clear_journal),
-        )
-        .merge(entra::routes())
-        .fallback(arm::handle)
-        .with_state(azure);
-    let https = axum_server::from_tcp_rustls(listeners.azure, listeners.tls)?
+    let rooms = simulator::routes()
+        .merge(struck(entra::routes(), &azure, Room::Entra))
+        .fallback_service(
+            struck(Router::new().fallback(arm::handle), &azure, Room::Arm)
+                .with_state(Arc::clone(&azure)),
+        );
+    let rooms = journalled(rooms, &azure, Listener::Azure);
+    let imds = struck(imds::routes(), &azure, Room::Imds);
+    let imds = journalled(imds, &azure, Listener::Imds);
+    let tls = RustlsAcceptor::new(listeners.tls).acceptor(Severable);
+    let https = axum_server::from_tcp(listeners.azure)?
+        .acceptor(tls)
         .handle(azure_handle)
-        .serve(journalled(routes, journal, Listener::Azure).into_make_service());
+        .serve(rooms.with_state(Arc::clone(&azure)).into_make_service());
     let http = axum_server::from_tcp(listeners.imds)?
+        .acceptor(Severable)
         .handle(imds_handle)
-        .serve(imds.into_make_service());
+        .serve(imds.with_state(azure).into_make_service());
     // The receiver waits for just this.
     let _ = ready.send(Ok(()));
     tokio::try_join!(https, http)?;
     Ok(())
 }
 
-fn journalled(routes: Router, journal: Journal, listener: Listener) -> Router {
-    routes.layer(middleware::from_fn_with_state((journal, listener), record))
+type Rooms = Router<Arc<Azure>>;
+
+fn struck(routes: Rooms, azure: &Arc<Azure>, room: Room) -> Rooms {
+    routes.layer(middleware::from_fn_with_state(
+        (Arc::clone(azure), room),
+        strike,
+    ))
 }
 
-async fn read_journal(State(azure): State<Arc<Azure>>) -> Json<Vec<Entry>> {
-    Json(azure.journal.entries())
-}
-
-async fn clear_journal(State(azure): State<Arc<Azure>>) -> StatusCode {
-    azure.journal.clear();
-    StatusCode::NO_CONTENT
+fn journalled(routes: Rooms, azure: &Azure, listener: Listener) -> Rooms {
+    let state = (azure.journal.clone(), listener, azure.clock.clone());
+    routes.layer(middleware::from_fn_with_state(state, record))
 }

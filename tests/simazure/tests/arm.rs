@@ -160,7 +160,7 @@ async fn resource_groups() {
                 204,
                 "",
             ),
-            (Method::PATCH, rg(), json!({}), 405, "MethodNotAllowed"),
+            (Method::POST, rg(), json!({}), 405, "MethodNotAllowed"),
             (
                 Method::GET,
                 "/resourceGroups/RG".to_owned(),
@@ -345,7 +345,12 @@ async fn federated_credentials() {
         ],
     )
     .await;
-    let id = format!("{}{}", scene.subscription(), fic("Fic"));
+    // The provider writes the group's segment in lower case, whatever was asked.
+    let id = format!(
+        "{}{}",
+        scene.subscription(),
+        fic("Fic").replace("resourceGroups", "resourcegroups")
+    );
     assert_eq!(
         last,
         json!({"value": [{
@@ -391,6 +396,7 @@ async fn clusters() {
             resource_group: "rg".to_owned(),
             name: "aks".to_owned(),
             issuer: issuer.to_owned(),
+            ..Cluster::default()
         }],
         ..Options::default()
     });

@@ -187,6 +187,14 @@ async fn forms_refused() {
             ("scope", SCOPE),
             400,
             "invalid_request",
+            9_001_023,
+        ),
+        (
+            "another tenant's",
+            "contoso.example.test",
+            ("scope", SCOPE),
+            400,
+            "invalid_request",
             90002,
         ),
         (
@@ -346,6 +354,7 @@ async fn assertions_refused() {
             grant: Some("client_assertion".to_owned()),
             scope: Some(SCOPE.to_owned()),
             error: Some("AADSTS700024".to_owned()),
+            ..Details::default()
         }
     );
 }
@@ -482,4 +491,29 @@ async fn an_identitys_token_opens_resource_manager() {
     assert_eq!(status, 200, "{body}");
     let last = stage.scene.simulation.journal().pop().unwrap();
     assert_eq!(last.details.client_id.as_deref(), Some(stage.one.as_str()));
+}
+
+#[tokio::test]
+async fn expressions_match_subjects() {
+    let stage = federated().await;
+    let admin = stage.scene.admin_token(ARM).await;
+    let flexible = json!({"properties": {
+        "issuer": stage.issuer.url,
+        "audiences": [scene::AUDIENCE],
+        "claimsMatchingExpression": {"value": "claims['sub'] matches 'repo:*'", "languageVersion": 1},
+    }});
+    let (path, client) = stage.scene.identity(&admin, "flexible").await;
+    let url = format!(
+        "{}{path}/federatedIdentityCredentials/flex?api-version=2025-01-31-preview",
+        stage.scene.simulation.arm
+    );
+    let put = stage.scene.client.put(url).bearer_auth(&admin);
+    assert_eq!(put.json(&flexible).send().await.unwrap().status(), 201);
+    for (subject, expected) in [("repo:one", Value::Null), ("other", json!(7_002_131))] {
+        let mut claims = stage.issuer.claims();
+        claims["sub"] = json!(subject);
+        let assertion = stage.issuer.key.sign(&claims).unwrap();
+        let (_, body) = stage.exchange(&client, &assertion, SCOPE).await;
+        assert_eq!(body["error_codes"][0], expected, "{subject}: {body}");
+    }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::expression::Expression;
+
 /// Most characters of issuer, subject and audience.
 const LONGEST: usize = 600;
 
@@ -13,8 +15,17 @@ pub(crate) const MOST: usize = 20;
 pub(crate) struct FederatedCredential {
     pub(crate) name: String,
     pub(crate) issuer: String,
-    pub(crate) subject: String,
+    pub(crate) claim: Claim,
     pub(crate) audience: String,
+}
+
+/// Whose assertions a credential is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// Those of this subject, byte for byte.
+    Subject(String),
+    /// Those that an expression is true of (preview versions).
+    Expression(Expression),
 }
 
 /// Why a credential was not accepted.
@@ -32,13 +43,19 @@ pub(crate) enum Invalid {
     TooLong(&'static str, usize),
     #[error("Federated identity credential issuer '{0}' is invalid: it must be an https URL.")]
     Issuer(String),
+    #[error(
+        "Federated identity credential '{0}' must have exactly one of subject and claimsMatchingExpression."
+    )]
+    Claims(String),
+    #[error("claimsMatchingExpression is invalid: {0}")]
+    Expression(#[from] super::expression::Invalid),
     #[error("An identity can have at most {MOST} federated identity credentials.")]
     TooMany,
 }
 
 impl FederatedCredential {
-    /// Reads a PUT's body.
-    pub(crate) fn parse(name: &str, body: &Value) -> Result<Self, Invalid> {
+    /// Reads a PUT's body. Only a preview version knows expressions.
+    pub(crate) fn parse(name: &str, body: &Value, preview: bool) -> Result<Self, Invalid> {
         if !is_name(name) {
             return Err(Invalid::Name(name.to_owned()));
         }
@@ -51,7 +68,15 @@ impl FederatedCredential {
         if !issuer.starts_with("https://") || issuer.len() == "https://".len() {
             return Err(Invalid::Issuer(issuer));
         }
-        let subject = text("subject")?;
+        let expression = match &properties["claimsMatchingExpression"] {
+            Value::Null => None,
+            expression => preview.then_some(expression),
+        };
+        let claim = match (expression, properties["subject"].is_string()) {
+            (Some(_), true) => return Err(Invalid::Claims(name.to_owned())),
+            (Some(expression), false) => Claim::Expression(Expression::parse(expression)?),
+            (None, _) => Claim::Subject(text("subject")?),
+        };
         let audience = match properties["audiences"].as_array().map(Vec::as_slice) {
             Some([Value::String(audience)]) if !audience.is_empty() => short("audience", audience)?,
             _ => return Err(Invalid::Audiences),
@@ -59,22 +84,27 @@ impl FederatedCredential {
         Ok(Self {
             name: name.to_owned(),
             issuer,
-            subject,
+            claim,
             audience,
         })
     }
 
-    /// The resource as answered, under its identity's id.
-    pub(crate) fn json(&self, identity: &str) -> Value {
+    /// The resource as answered, under its identity's id. Other versions than previews hide an expression.
+    pub(crate) fn json(&self, identity: &str, preview: bool) -> Value {
+        let mut properties = json!({"issuer": self.issuer});
+        match &self.claim {
+            Claim::Subject(subject) => properties["subject"] = json!(subject),
+            Claim::Expression(expression) if preview => {
+                properties["claimsMatchingExpression"] = expression.json();
+            }
+            Claim::Expression(_) => {}
+        }
+        properties["audiences"] = json!([self.audience]);
         json!({
             "id": format!("{identity}/federatedIdentityCredentials/{}", self.name),
             "name": self.name,
             "type": "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials",
-            "properties": {
-                "issuer": self.issuer,
-                "subject": self.subject,
-                "audiences": [self.audience],
-            },
+            "properties": properties,
         })
     }
 }
@@ -146,7 +176,7 @@ mod tests {
         ];
         for (name, body, expected) in table {
             assert_eq!(
-                FederatedCredential::parse(name, &body).err(),
+                FederatedCredential::parse(name, &body, false).err(),
                 expected,
                 "{name} {body}"
             );

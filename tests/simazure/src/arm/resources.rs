@@ -1,274 +1,185 @@
-//! What the subscription holds. Names are looked up without regard to case and answered as first given.
+//! What the subscription holds, and which of it answers a call. Names are looked up without regard to case and
+//! answered as first given.
 
 use std::collections::BTreeMap;
 
-use axum::http::{Method, StatusCode};
-use serde_json::{Value, json};
+use axum::http::HeaderName;
+use jiff::Timestamp;
+use serde_json::Value;
 use uuid::Uuid;
 
-use super::credentials::{FederatedCredential, Invalid, MOST};
-use super::documents::{identity_id, location, subscription, tags};
+use super::call::Call;
 use super::error::Refusal;
-use super::path::{IdentityName, Target};
+use super::groups::Group;
+use super::identities::Identity;
+use super::limits::Limits;
+use super::operations::Operations;
+use super::path::Target;
+use super::providers::{self, Providers};
 use super::reply::Reply;
-use crate::Cluster;
+use super::roles::{self, Assignments};
+use crate::entra::directory::Directory;
+use crate::options::{Lags, Options};
 
-/// Location of the resource groups that the clusters given at start live in.
-const CLUSTER_LOCATION: &str = "westus2";
-
-/// The subscription's content, by lower-case name.
-#[derive(Debug, Default)]
+/// The subscription's content, and what is known of it elsewhere.
+#[derive(Debug)]
 pub(crate) struct Resources {
-    groups: BTreeMap<String, Group>,
-}
-
-/// A resource group.
-#[derive(Debug)]
-pub(crate) struct Group {
-    pub(super) name: String,
-    pub(super) location: String,
-    pub(super) tags: Value,
-    identities: BTreeMap<String, Identity>,
-    clusters: BTreeMap<String, Cluster>,
-}
-
-/// A user-assigned managed identity.
-#[derive(Debug)]
-pub(crate) struct Identity {
-    pub(crate) name: String,
-    pub(super) location: String,
-    pub(super) tags: Value,
-    pub(crate) client_id: Uuid,
-    pub(crate) principal_id: Uuid,
-    pub(crate) credentials: BTreeMap<String, FederatedCredential>,
+    /// Entra's knowledge of the identities.
+    pub(crate) directory: Directory,
+    pub(super) groups: BTreeMap<String, Group>,
+    pub(super) assignments: Assignments,
+    pub(super) operations: Operations,
+    pub(super) lags: Lags,
+    pub(super) origin: String,
+    pub(super) page_size: usize,
+    providers: Providers,
+    limits: Limits,
 }
 
 impl Resources {
-    /// A subscription with these clusters and their resource groups.
-    pub(crate) fn with(clusters: Vec<Cluster>) -> Self {
-        let mut resources = Self::default();
-        for cluster in clusters {
-            resources
-                .groups
-                .entry(cluster.resource_group.to_lowercase())
-                .or_insert_with(|| Group {
-                    name: cluster.resource_group.clone(),
-                    location: CLUSTER_LOCATION.to_owned(),
-                    tags: json!({}),
-                    identities: BTreeMap::new(),
-                    clusters: BTreeMap::new(),
-                })
-                .clusters
-                .insert(cluster.name.to_lowercase(), cluster);
+    /// The subscription at the start: the clusters of the options and their resource groups.
+    pub(crate) fn new(origin: &str, options: &Options) -> Self {
+        let mut resources = Self {
+            directory: Directory::new(options.lags),
+            groups: BTreeMap::new(),
+            assignments: Assignments::default(),
+            operations: Operations::default(),
+            lags: options.lags,
+            origin: origin.to_owned(),
+            page_size: options.page_size.max(1),
+            providers: Providers::without(&options.unregistered),
+            limits: Limits::new(options.throttling),
+        };
+        for cluster in &options.clusters {
+            resources.place(cluster);
         }
         resources
     }
 
-    /// The identity with this client id.
-    pub(crate) fn identity_of(&self, client_id: &str) -> Option<&Identity> {
-        let client_id: Uuid = client_id.parse().ok()?;
+    /// Counts a call, then answers it; the header tells how many more of its kind may follow.
+    pub(crate) fn answer(&mut self, call: &Call) -> Result<Reply, Refusal> {
+        let (header, left): (HeaderName, String) = self.limits.admit(call)?;
+        self.settle(call.now);
+        if let Some((provider, group)) = call.target.provider() {
+            if !self.providers.is_registered(provider) {
+                return Err(Refusal::NotRegistered(provider));
+            }
+            if let (Some(group), "PUT" | "PATCH") = (group, call.method.as_str()) {
+                self.group(group)?.refuse_when_being_deleted()?;
+            }
+        }
+        Ok(self.dispatch(call)?.with(header, left))
+    }
+
+    fn dispatch(&mut self, call: &Call) -> Result<Reply, Refusal> {
+        let method = call.method.as_str();
+        match &call.target {
+            Target::Group(name) => self.answer_group(name, call),
+            Target::Identity(place) => self.answer_identity(place, call),
+            Target::Credential(place, name) => self.answer_credential(place, name, call),
+            Target::Cluster(place) => self.answer_cluster(place, call),
+            Target::Kubeconfig(place) if method == "POST" => self.kubeconfig(place),
+            Target::Assignment(scope, name) => self.assignment(scope, name, call),
+            Target::Registration(name) if method == "POST" => {
+                Ok(Reply::ok(self.providers.register(name)?))
+            }
+            target if method == "GET" => match self.document(target, call.now)? {
+                Some(document) => Ok(document),
+                None => self.list(target, call),
+            },
+            _ => Err(Refusal::MethodNotAllowed(method.to_owned())),
+        }
+    }
+
+    /// What is read as one document.
+    fn document(&self, target: &Target, now: Timestamp) -> Result<Option<Reply>, Refusal> {
+        Ok(Some(match target {
+            Target::Subscription => Reply::ok(providers::subscription()),
+            Target::Provider(name) => Reply::ok(self.providers.one(name)?),
+            Target::Definition(id) => Reply::ok(roles::definition(id)?),
+            Target::OperationStatus(id) => self.operations.status(*id, now)?,
+            Target::OperationResult(id) => self.operations.result(*id, now, &self.origin)?,
+            _ => return Ok(None),
+        }))
+    }
+
+    /// What is read page by page.
+    fn list(&mut self, target: &Target, call: &Call) -> Result<Reply, Refusal> {
+        let items: Vec<Value> = match target {
+            Target::Tenants => vec![providers::tenant()],
+            Target::Subscriptions => vec![providers::subscription()],
+            Target::Locations => providers::locations().collect(),
+            Target::Providers => self.providers.all().collect(),
+            Target::Offers(name) => providers::offers(name)?,
+            Target::Groups => self.groups.values().map(Group::json).collect(),
+            Target::Everything(group) => {
+                let group = group.as_deref();
+                let group = group.or_else(|| call.query.filtered("resourceGroup"));
+                let only = call.query.filtered("resourceType").map(str::to_lowercase);
+                let mut items = self.collect(group, Group::everything)?;
+                let kind = |item: &Value| item["type"].as_str().map(str::to_lowercase);
+                items.retain(|item| only.is_none() || kind(item) == only);
+                items
+            }
+            Target::Identities(group) => self.collect(group.as_deref(), Group::identities_json)?,
+            Target::Clusters(group) => self.collect(group.as_deref(), Group::clusters_json)?,
+            Target::Credentials(place) => self.credentials(place, call)?,
+            Target::Assignments(scope) => return self.assignments(scope, call),
+            Target::Definitions(_) => roles::definitions(call).collect(),
+            _ => return Err(Refusal::MethodNotAllowed(call.method.to_string())),
+        };
+        Reply::page(items.into_iter(), call, &self.origin, self.page_size)
+    }
+
+    /// What a group holds, or what all groups hold.
+    fn collect(
+        &self,
+        group: Option<&str>,
+        of: impl Fn(&Group) -> Vec<Value>,
+    ) -> Result<Vec<Value>, Refusal> {
+        Ok(match group {
+            Some(name) => of(self.group(name)?),
+            None => self.groups.values().flat_map(of).collect(),
+        })
+    }
+
+    /// Whether an identity of the subscription has this principal, arrived in the directory or not.
+    pub(super) fn is_principal(&self, principal_id: Uuid) -> bool {
         self.groups
             .values()
             .flat_map(|group| group.identities.values())
-            .find(|identity| identity.client_id == client_id)
+            .any(|identity: &Identity| identity.principal_id == principal_id)
     }
 
-    /// Answers an authenticated request.
-    pub(crate) fn answer(
-        &mut self,
-        method: &Method,
-        target: &Target,
-        body: &Value,
-    ) -> Result<Reply, Refusal> {
-        match (method.as_str(), target) {
-            ("GET", Target::Subscriptions) => Ok(Reply::list(std::iter::once(subscription()))),
-            ("GET", Target::Group(name)) => Ok(Reply::ok(self.group(name)?.json())),
-            ("HEAD", Target::Group(name)) => Ok(Reply {
-                status: match self.group(name) {
-                    Ok(_) => StatusCode::NO_CONTENT,
-                    Err(refusal) => refusal.status(),
-                },
-                body: None,
-            }),
-            ("PUT", Target::Group(name)) => self.put_group(name, body),
-            ("GET", Target::Identities(Some(group))) => {
-                let group = self.group(group)?;
-                Ok(Reply::list(
-                    group.identities.values().map(|one| one.json(group)),
-                ))
-            }
-            ("GET", Target::Identities(None)) => {
-                Ok(Reply::list(self.groups.values().flat_map(|group| {
-                    group.identities.values().map(|one| one.json(group))
-                })))
-            }
-            ("GET", Target::Identity(at)) => {
-                let group = self.group(&at.group)?;
-                Ok(Reply::ok(group.identity(&at.name)?.json(group)))
-            }
-            ("PUT", Target::Identity(at)) => self.put_identity(at, body),
-            ("DELETE", Target::Identity(at)) => {
-                let identities = &mut self.group_mut(&at.group)?.identities;
-                Ok(Reply::deleted(
-                    identities.remove(&at.name.to_lowercase()).is_some(),
-                ))
-            }
-            ("GET", Target::Credentials(at)) => {
-                let (id, identity) = self.parent(at)?;
-                Ok(Reply::list(
-                    identity.credentials.values().map(|one| one.json(&id)),
-                ))
-            }
-            ("GET", Target::Credential(at, name)) => {
-                let (id, identity) = self.parent(at)?;
-                match identity.credentials.get(&name.to_lowercase()) {
-                    Some(credential) => Ok(Reply::ok(credential.json(&id))),
-                    None => Err(Refusal::ResourceNotFound {
-                        resource: format!(
-                            "Microsoft.ManagedIdentity/userAssignedIdentities/{}/federatedIdentityCredentials/{name}",
-                            at.name
-                        ),
-                        group: at.group.clone(),
-                    }),
-                }
-            }
-            ("PUT", Target::Credential(at, name)) => self.put_credential(at, name, body),
-            ("DELETE", Target::Credential(at, name)) => {
-                let (_, identity) = self.parent(at)?;
-                Ok(Reply::deleted(
-                    identity.credentials.remove(&name.to_lowercase()).is_some(),
-                ))
-            }
-            ("GET", Target::Cluster { group, name }) => {
-                let group = self.group(group)?;
-                match group.clusters.get(&name.to_lowercase()) {
-                    Some(cluster) => Ok(Reply::ok(group.cluster_json(cluster))),
-                    None => Err(group.lacks("Microsoft.ContainerService/managedClusters", name)),
-                }
-            }
-            (method, _) => Err(Refusal::MethodNotAllowed(method.to_owned())),
-        }
-    }
-
-    fn group(&self, name: &str) -> Result<&Group, Refusal> {
-        self.groups
-            .get(&name.to_lowercase())
-            .ok_or_else(|| Refusal::GroupNotFound(name.to_owned()))
-    }
-
-    fn group_mut(&mut self, name: &str) -> Result<&mut Group, Refusal> {
-        self.groups
-            .get_mut(&name.to_lowercase())
-            .ok_or_else(|| Refusal::GroupNotFound(name.to_owned()))
-    }
-
-    /// The identity that a credential hangs on, and its id.
-    fn parent(&mut self, at: &IdentityName) -> Result<(String, &mut Identity), Refusal> {
-        let group = self.group_mut(&at.group)?;
-        let missing = || Refusal::ParentNotFound(identity_id(&at.group, &at.name));
-        let name = group.name.clone();
-        let identity = group
-            .identities
-            .get_mut(&at.name.to_lowercase())
-            .ok_or_else(missing)?;
-        Ok((identity_id(&name, &identity.name), identity))
-    }
-
-    fn put_group(&mut self, name: &str, body: &Value) -> Result<Reply, Refusal> {
-        if !(1..=90).contains(&name.chars().count()) {
-            return Err(Refusal::InvalidGroupName(name.to_owned()));
-        }
-        let asked = location(body)?;
-        let tags = tags(body);
-        let key = name.to_lowercase();
-        let created = !self.groups.contains_key(&key);
-        let group = self.groups.entry(key).or_insert_with(|| Group {
-            name: name.to_owned(),
-            location: asked.clone(),
-            tags: Value::Null,
-            identities: BTreeMap::new(),
-            clusters: BTreeMap::new(),
-        });
-        if group.location != asked {
-            return Err(Refusal::GroupLocation {
-                asked,
-                actual: group.location.clone(),
-            });
-        }
-        group.tags = tags;
-        Ok(Reply::put(created, group.json()))
-    }
-
-    fn put_identity(&mut self, at: &IdentityName, body: &Value) -> Result<Reply, Refusal> {
-        let group = self.group_mut(&at.group)?;
-        let asked = location(body)?;
-        let tags = tags(body);
-        let key = at.name.to_lowercase();
-        let created = !group.identities.contains_key(&key);
-        let identity = group.identities.entry(key).or_insert_with(|| Identity {
-            name: at.name.clone(),
-            location: asked.clone(),
-            tags: Value::Null,
-            client_id: Uuid::new_v4(),
-            principal_id: Uuid::new_v4(),
-            credentials: BTreeMap::new(),
-        });
-        if identity.location != asked {
-            return Err(Refusal::ResourceLocation {
-                name: identity.name.clone(),
-                group: group.name.clone(),
-                asked,
-                actual: identity.location.clone(),
-            });
-        }
-        identity.tags = tags;
-        Ok(Reply::put(created, group.identity(&at.name)?.json(group)))
-    }
-
-    fn put_credential(
-        &mut self,
-        at: &IdentityName,
-        name: &str,
-        body: &Value,
-    ) -> Result<Reply, Refusal> {
-        let (id, identity) = self.parent(at)?;
-        let mut credential = FederatedCredential::parse(name, body)?;
-        let key = name.to_lowercase();
-        let others = || {
-            identity
-                .credentials
-                .iter()
-                .filter(|(other, _)| **other != key)
+    /// Refuses a scope whose resource group, identity or cluster does not exist.
+    pub(super) fn scope(&self, scope: &str) -> Result<(), Refusal> {
+        let target = match Target::parse(scope) {
+            Err(refusal @ Refusal::SubscriptionNotFound(_)) => return Err(refusal),
+            // The root, a management group, or a resource of a provider that is not simulated.
+            Err(_) => return Ok(()),
+            Ok(target) => target,
         };
-        if others().any(|(_, other)| {
-            other.issuer == credential.issuer && other.subject == credential.subject
-        }) {
-            return Err(Refusal::DuplicateCredential);
+        match &target {
+            Target::Group(name) => self.group(name).map(drop),
+            Target::Identity(place) => self.group(&place.group)?.identity(&place.name).map(drop),
+            Target::Cluster(place) => self.group(&place.group)?.cluster(&place.name).map(drop),
+            _ => Ok(()),
         }
-        let existing = identity.credentials.get(&key);
-        if existing.is_none() && identity.credentials.len() >= MOST {
-            return Err(Invalid::TooMany.into());
-        }
-        if let Some(existing) = existing {
-            credential.name.clone_from(&existing.name);
-        }
-        let reply = Reply::put(existing.is_none(), credential.json(&id));
-        identity.credentials.insert(key, credential);
-        Ok(reply)
-    }
-}
-
-impl Group {
-    fn identity(&self, name: &str) -> Result<&Identity, Refusal> {
-        self.identities
-            .get(&name.to_lowercase())
-            .ok_or_else(|| self.lacks("Microsoft.ManagedIdentity/userAssignedIdentities", name))
     }
 
-    fn lacks(&self, kind: &str, name: &str) -> Refusal {
-        Refusal::ResourceNotFound {
-            resource: format!("{kind}/{name}"),
-            group: self.name.clone(),
+    /// Ends what was to end by now.
+    fn settle(&mut self, now: Timestamp) {
+        let gone: Vec<String> = self
+            .groups
+            .iter()
+            .filter(|(_, group)| group.deleting.is_some_and(|until| until <= now))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in gone {
+            self.remove_group(&key);
+        }
+        for group in self.groups.values_mut() {
+            group.settle_clusters(now);
         }
     }
 }

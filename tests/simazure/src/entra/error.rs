@@ -16,6 +16,10 @@ pub(crate) enum Aadsts {
         "Tenant '{0}' not found. Check that you have the correct tenant ID and sign in to the correct cloud."
     )]
     TenantNotFound(String),
+    #[error(
+        "The grant type is not supported over the /common or /consumers endpoints. Please use the /organizations or tenant-specific endpoint."
+    )]
+    CommonTenant,
     #[error("The request body must contain the following parameter: '{0}'.")]
     MissingParameter(&'static str),
     #[error("The app requested an unsupported grant type '{0}'.")]
@@ -56,6 +60,10 @@ pub(crate) enum Aadsts {
     )]
     SubjectCase { presented: String, expected: String },
     #[error(
+        "No matching federated identity record found for presented assertion subject '{presented}': neither a subject nor an expression matches."
+    )]
+    NoExpressionHolds { presented: String },
+    #[error(
         "No matching federated identity record found for presented assertion audience '{presented}'. Configured audiences: {expected}. Check the federated credential's Subject, Audience and Issuer against the presented assertion."
     )]
     AudienceMismatch { presented: String, expected: String },
@@ -87,6 +95,7 @@ impl Aadsts {
         const UNAUTHORIZED: StatusCode = StatusCode::UNAUTHORIZED;
         match self {
             Aadsts::TenantNotFound(_) => (90002, "invalid_request", BAD),
+            Aadsts::CommonTenant => (9_001_023, "invalid_request", BAD),
             Aadsts::MissingParameter(_) => (900_144, "invalid_request", BAD),
             Aadsts::UnsupportedGrant(_) => (70003, "unsupported_grant_type", BAD),
             Aadsts::ResourceParameter => (901_002, "invalid_request", BAD),
@@ -98,6 +107,7 @@ impl Aadsts {
             Aadsts::NoFederatedCredentials { .. } => (70025, "invalid_client", UNAUTHORIZED),
             Aadsts::IssuerMismatch { .. } => (700_211, "invalid_client", UNAUTHORIZED),
             Aadsts::SubjectMismatch { .. } => (700_213, "invalid_client", UNAUTHORIZED),
+            Aadsts::NoExpressionHolds { .. } => (7_002_131, "invalid_client", UNAUTHORIZED),
             Aadsts::SubjectCase { .. } => (7_002_138, "invalid_client", UNAUTHORIZED),
             Aadsts::AudienceMismatch { .. } => (700_212, "invalid_client", UNAUTHORIZED),
             Aadsts::IssuerUnreachable(_) => (90061, "invalid_request", BAD),
@@ -110,6 +120,20 @@ impl Aadsts {
                 StatusCode::SERVICE_UNAVAILABLE,
             ),
         }
+    }
+
+    /// Whether Entra remembers for a while that it found nothing.
+    pub(crate) fn is_remembered(&self) -> bool {
+        matches!(
+            self,
+            Aadsts::ApplicationNotFound { .. }
+                | Aadsts::NoFederatedCredentials { .. }
+                | Aadsts::IssuerMismatch { .. }
+                | Aadsts::SubjectMismatch { .. }
+                | Aadsts::SubjectCase { .. }
+                | Aadsts::NoExpressionHolds { .. }
+                | Aadsts::AudienceMismatch { .. }
+        )
     }
 
     /// The answer, with the caller's correlation id when it sent one.

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use super::error::{Aadsts, stamp};
-use crate::arm::credentials::FederatedCredential;
+use crate::arm::credentials::{Claim, FederatedCredential};
 use crate::jwt::Jwt;
 
 /// Finds the credential that names this assertion's issuer, subject and audience, each byte for byte.
@@ -37,24 +37,15 @@ pub(crate) fn matching(
     let presented = assertion.text("sub").to_owned();
     let of_subject: Vec<_> = of_issuer
         .iter()
-        .filter(|credential| credential.subject == presented)
+        .filter(|credential| match &credential.claim {
+            Claim::Subject(subject) => *subject == presented,
+            Claim::Expression(expression) => {
+                expression.holds(|claim| assertion.text(claim).to_owned())
+            }
+        })
         .collect();
     if of_subject.is_empty() {
-        let expected = list(of_issuer.iter().map(|credential| &credential.subject));
-        let but_for_case = of_issuer
-            .iter()
-            .any(|credential| credential.subject.eq_ignore_ascii_case(&presented));
-        return Err(if but_for_case {
-            Aadsts::SubjectCase {
-                presented,
-                expected,
-            }
-        } else {
-            Aadsts::SubjectMismatch {
-                presented,
-                expected,
-            }
-        });
+        return Err(other_subject(&of_issuer, presented));
     }
 
     let audiences = assertion.audiences();
@@ -68,6 +59,35 @@ pub(crate) fn matching(
         presented: audiences.join(", "),
         expected: list(of_subject.iter().map(|credential| &credential.audience)),
     })
+}
+
+/// The refusal when no credential of the issuer is for this subject.
+fn other_subject(of_issuer: &[&FederatedCredential], presented: String) -> Aadsts {
+    let subjects: Vec<&String> = of_issuer
+        .iter()
+        .filter_map(|credential| match &credential.claim {
+            Claim::Subject(subject) => Some(subject),
+            Claim::Expression(_) => None,
+        })
+        .collect();
+    if subjects.len() < of_issuer.len() {
+        return Aadsts::NoExpressionHolds { presented };
+    }
+    let but_for_case = subjects
+        .iter()
+        .any(|subject| subject.eq_ignore_ascii_case(&presented));
+    let expected = list(subjects.into_iter());
+    if but_for_case {
+        Aadsts::SubjectCase {
+            presented,
+            expected,
+        }
+    } else {
+        Aadsts::SubjectMismatch {
+            presented,
+            expected,
+        }
+    }
 }
 
 /// Checks `nbf` and `exp`, with no skew allowed: all clocks here are one. A token without `exp` is never in time.

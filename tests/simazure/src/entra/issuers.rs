@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -37,7 +38,7 @@ pub(crate) struct Issuers(Mutex<Known>);
 struct Known {
     authorities: Vec<CertificateDer<'static>>,
     client: reqwest::Client,
-    keys: HashMap<String, (Instant, Jwks)>,
+    keys: HashMap<String, (Timestamp, Jwks)>,
 }
 
 impl Issuers {
@@ -65,11 +66,16 @@ impl Issuers {
     }
 
     /// The keys of an issuer. Kept ones are read again when they are old or lack the key id, so a rotated key is seen.
-    pub(crate) async fn keys(&self, issuer: &str, kid: &str) -> Result<Jwks, Unreachable> {
+    pub(crate) async fn keys(
+        &self,
+        issuer: &str,
+        kid: &str,
+        now: Timestamp,
+    ) -> Result<Jwks, Unreachable> {
         let client = {
             let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some((read, keys)) = known.keys.get(issuer)
-                && read.elapsed() < KEPT
+                && now < *read + KEPT
                 && keys.has(kid)
             {
                 return Ok(keys.clone());
@@ -92,7 +98,7 @@ impl Issuers {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .keys
-            .insert(issuer.to_owned(), (Instant::now(), keys.clone()));
+            .insert(issuer.to_owned(), (now, keys.clone()));
         Ok(keys)
     }
 }

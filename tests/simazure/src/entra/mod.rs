@@ -1,7 +1,10 @@
 //! Microsoft Entra: OpenID Connect metadata, the signing key, and the token endpoint for client credentials.
 
+pub(crate) mod directory;
+mod discovery;
 mod error;
 mod federation;
+mod graph;
 pub(crate) mod issuers;
 mod request;
 
@@ -11,16 +14,18 @@ use axum::extract::rejection::FormRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::post;
 use axum::{Form, Json, Router};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::azure::Azure;
 use crate::journal::Details;
-use crate::jwt::{Jwks, Jwt};
+use crate::jwt::Jwt;
 use crate::principal::Principal;
 use crate::{CLIENT_ID, CLIENT_OBJECT_ID, CLIENT_SECRET, TENANT};
+use directory::Application;
 use error::Aadsts;
 use request::{Proof, TokenRequest, known_resource};
 
@@ -28,51 +33,18 @@ use request::{Proof, TokenRequest, known_resource};
 const SERVICE_PRINCIPAL_LIFETIME: i64 = 3599;
 /// Seconds a managed identity's token lives.
 const MANAGED_IDENTITY_LIFETIME: i64 = 86399;
+/// Seconds from which on a token's answer says when to ask for the next.
+const LONG_LIVED: i64 = 7200;
 
 pub(crate) fn routes() -> Router<Arc<Azure>> {
     Router::new()
-        .route(
-            "/{tenant}/v2.0/.well-known/openid-configuration",
-            get(metadata),
-        )
-        .route("/{tenant}/discovery/v2.0/keys", get(keys))
         .route("/{tenant}/oauth2/v2.0/token", post(token))
+        .merge(discovery::routes())
+        .merge(graph::routes())
 }
 
 fn is_own(tenant: &str) -> bool {
     tenant.eq_ignore_ascii_case(TENANT)
-}
-
-async fn metadata(
-    State(azure): State<Arc<Azure>>,
-    Path(tenant): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    // For these two the issuer is not known yet, so Entra answers a template that clients fill in.
-    let issuer = match tenant.as_str() {
-        "organizations" | "common" => "{tenantid}",
-        tenant if is_own(tenant) => TENANT,
-        _ => return Aadsts::TenantNotFound(tenant).answer(&headers, Timestamp::now()),
-    };
-    let origin = &azure.origin;
-    Json(json!({
-        "issuer": format!("{origin}/{issuer}/v2.0"),
-        "authorization_endpoint": format!("{origin}/{tenant}/oauth2/v2.0/authorize"),
-        "token_endpoint": format!("{origin}/{tenant}/oauth2/v2.0/token"),
-        "jwks_uri": format!("{origin}/{tenant}/discovery/v2.0/keys"),
-        "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
-        "response_types_supported": ["code", "id_token", "token"],
-        "response_modes_supported": ["query", "fragment", "form_post"],
-        "subject_types_supported": ["pairwise"],
-        "id_token_signing_alg_values_supported": ["RS256"],
-        "scopes_supported": ["openid", "profile", "email", "offline_access"],
-        "claims_supported": ["sub", "iss", "aud", "exp", "iat", "nbf", "tid", "ver"],
-    }))
-    .into_response()
-}
-
-async fn keys(State(azure): State<Arc<Azure>>) -> Json<Jwks> {
-    Json(azure.key.jwks())
 }
 
 async fn token(
@@ -83,7 +55,7 @@ async fn token(
 ) -> Response {
     // A body that is no form is one without parameters.
     let request = form.map(|Form(request)| request).unwrap_or_default();
-    let now = Timestamp::now();
+    let now = azure.clock.now();
     let mut response = match issue(&azure, &tenant, &request, now).await {
         Ok(body) => ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response(),
         Err(refusal) => refusal.answer(&headers, now),
@@ -97,6 +69,7 @@ async fn token(
         client_id: request.client_id,
         scope: request.scope,
         error,
+        ..Details::default()
     });
     response
 }
@@ -107,12 +80,15 @@ async fn issue(
     request: &TokenRequest,
     now: Timestamp,
 ) -> Result<Value, Aadsts> {
+    if ["common", "consumers"].contains(&tenant) {
+        return Err(Aadsts::CommonTenant);
+    }
     if !is_own(tenant) {
         return Err(Aadsts::TenantNotFound(tenant.to_owned()));
     }
     let demand = request.demand()?;
     let principal = match demand.proof {
-        Proof::Secret(secret) => by_secret(azure, demand.client_id, secret)?,
+        Proof::Secret(secret) => by_secret(azure, demand.client_id, secret, now)?,
         Proof::Assertion(assertion) => {
             by_assertion(azure, demand.client_id, assertion, now).await?
         }
@@ -123,12 +99,16 @@ async fn issue(
         .key
         .sign(&claims)
         .map_err(|error| Aadsts::Transient(error.to_string()))?;
-    Ok(json!({
+    let mut body = json!({
         "token_type": "Bearer",
         "expires_in": principal.lifetime,
         "ext_expires_in": principal.lifetime,
         "access_token": token,
-    }))
+    });
+    if principal.lifetime >= LONG_LIVED {
+        body["refresh_in"] = json!(principal.lifetime / 2);
+    }
+    Ok(body)
 }
 
 fn service_principal() -> Principal {
@@ -147,10 +127,16 @@ fn not_found(client_id: &str) -> Aadsts {
     }
 }
 
-fn by_secret(azure: &Azure, client_id: &str, secret: &str) -> Result<Principal, Aadsts> {
+fn by_secret(
+    azure: &Azure,
+    client_id: &str,
+    secret: &str,
+    now: Timestamp,
+) -> Result<Principal, Aadsts> {
     if !client_id.eq_ignore_ascii_case(CLIENT_ID) {
         // A managed identity exists as an application but has no secret.
-        return Err(match azure.resources().identity_of(client_id) {
+        let application = azure.resources().directory.believed(id(client_id), now);
+        return Err(match application {
             Some(_) => Aadsts::InvalidSecret(client_id.to_owned()),
             None => not_found(client_id),
         });
@@ -161,34 +147,27 @@ fn by_secret(azure: &Azure, client_id: &str, secret: &str) -> Result<Principal, 
     Ok(service_principal())
 }
 
+/// The client id as a GUID. What is none is the nil one, which nobody has.
+fn id(client_id: &str) -> Uuid {
+    client_id.parse().unwrap_or_default()
+}
+
 async fn by_assertion(
     azure: &Azure,
     client_id: &str,
     assertion: &str,
     now: Timestamp,
 ) -> Result<Principal, Aadsts> {
-    let (principal, name, credentials) = if client_id.eq_ignore_ascii_case(CLIENT_ID) {
-        (service_principal(), "admin".to_owned(), Vec::new())
-    } else {
-        let resources = azure.resources();
-        let identity = resources
-            .identity_of(client_id)
-            .ok_or_else(|| not_found(client_id))?;
-        let principal = Principal {
-            client_id: identity.client_id.to_string(),
-            object_id: identity.principal_id.to_string(),
-            lifetime: MANAGED_IDENTITY_LIFETIME,
-            node: false,
-        };
-        let credentials = identity.credentials.values().cloned().collect();
-        (principal, identity.name.clone(), credentials)
-    };
-    let assertion =
-        Jwt::parse(assertion).map_err(|error| Aadsts::MalformedAssertion(error.to_string()))?;
-    federation::matching(&assertion, &credentials, client_id, &name)?;
+    let believed = azure.resources().directory.believed(id(client_id), now);
+    let principal = by_credential(client_id, believed.as_ref(), assertion);
+    if principal.as_ref().is_err_and(Aadsts::is_remembered) {
+        let directory = &mut azure.resources().directory;
+        directory.missed(id(client_id), believed, now);
+    }
+    let (principal, assertion) = principal?;
     let keys = azure
         .issuers
-        .keys(assertion.text("iss"), &assertion.kid)
+        .keys(assertion.text("iss"), &assertion.kid, now)
         .await
         .map_err(|error| Aadsts::IssuerUnreachable(error.to_string()))?;
     assertion
@@ -196,4 +175,32 @@ async fn by_assertion(
         .map_err(|error| Aadsts::BadSignature(error.to_string()))?;
     federation::in_time(&assertion, now)?;
     Ok(principal)
+}
+
+/// The client whose federated credential the assertion fits, and the assertion, not verified yet.
+fn by_credential(
+    client_id: &str,
+    application: Option<&Application>,
+    assertion: &str,
+) -> Result<(Principal, Jwt), Aadsts> {
+    let (principal, name, credentials) = match application {
+        _ if client_id.eq_ignore_ascii_case(CLIENT_ID) => {
+            (service_principal(), "admin", Vec::new())
+        }
+        None => return Err(not_found(client_id)),
+        Some(application) => {
+            let principal = Principal {
+                client_id: application.client_id.to_string(),
+                object_id: application.principal_id.to_string(),
+                lifetime: MANAGED_IDENTITY_LIFETIME,
+                node: false,
+            };
+            let credentials = application.credentials.values().cloned().collect();
+            (principal, application.name.as_str(), credentials)
+        }
+    };
+    let assertion =
+        Jwt::parse(assertion).map_err(|error| Aadsts::MalformedAssertion(error.to_string()))?;
+    federation::matching(&assertion, &credentials, client_id, name)?;
+    Ok((principal, assertion))
 }
