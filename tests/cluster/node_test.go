@@ -7,12 +7,12 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -23,18 +23,13 @@ import (
 	core "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/remotecommand"
 )
 
-const (
-	podWithin     = 60 * time.Second
-	probeImage    = "cluster.test/probe:1"
-	importedImage = "cluster.test/imported:1"
-)
+const importedImage = "cluster.test/imported:1"
 
 func TestNodeRunsPods(t *testing.T) {
 	node := startNode(t)
@@ -76,7 +71,7 @@ func podSees(t *testing.T, pods pods, node runningNode, server *core.Pod) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			// Two containers, as with a sidecar.
-			pod := pods.create(t, fmt.Sprintf("sees-%d", i), probe("one", test.probe...), probe("two", test.probe...))
+			pod := podOf(fmt.Sprintf("sees-%d", i), probe("one", test.probe...), probe("two", test.probe...))
 			for j := range pod.Spec.Containers {
 				pod.Spec.Containers[j].SecurityContext = runtimeDefault
 			}
@@ -151,14 +146,14 @@ func importLater(t *testing.T, pods pods, node runningNode) {
 	}
 	container := probe("imported", "status", "Name")
 	container.Image = importedImage
-	pods.submit(t, pods.create(t, "imported", container))
+	pods.submit(t, podOf("imported", container))
 	pods.wait(t, "imported", func(pod *core.Pod) bool { return pod.Status.Phase == core.PodSucceeded })
 }
 
 func memoryEnds(t *testing.T, pods pods) {
 	container := probe("greedy", "fill")
 	container.Resources.Limits = core.ResourceList{core.ResourceMemory: resource.MustParse("32Mi")}
-	pods.submit(t, pods.create(t, "greedy", container))
+	pods.submit(t, podOf("greedy", container))
 	pod := pods.wait(t, "greedy", func(pod *core.Pod) bool { return pod.Status.Phase == core.PodFailed })
 	if got := pod.Status.ContainerStatuses[0].State.Terminated.Reason; got != "OOMKilled" {
 		t.Errorf("ended by %s, want OOMKilled", got)
@@ -192,85 +187,6 @@ func serveOnHost(t *testing.T, addresses []string) []string {
 		urls = append(urls, "http://"+listener.Addr().String())
 	}
 	return urls
-}
-
-// pods are those of one namespace.
-type pods struct {
-	client    kubernetes.Interface
-	namespace string
-}
-
-func probe(name string, args ...string) core.Container {
-	return core.Container{Name: name, Image: probeImage, Args: args}
-}
-
-func (p pods) create(t *testing.T, name string, containers ...core.Container) *core.Pod {
-	return &core.Pod{
-		ObjectMeta: meta.ObjectMeta{Name: name, Labels: map[string]string{"app": name}},
-		Spec:       core.PodSpec{Containers: containers, RestartPolicy: core.RestartPolicyNever},
-	}
-}
-
-func (p pods) submit(t *testing.T, pod *core.Pod) {
-	t.Helper()
-	if _, err := p.client.CoreV1().Pods(p.namespace).Create(t.Context(), pod, meta.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// startServer starts a pod behind a Service and waits until it is ready.
-func (p pods) startServer(t *testing.T) *core.Pod {
-	t.Helper()
-	pod := p.create(t, "server", probe("server", "serve", ":8080"), probe("beside", "serve", ":8081"))
-	pod.Spec.RestartPolicy = core.RestartPolicyAlways
-	p.submit(t, pod)
-	service := &core.Service{
-		ObjectMeta: meta.ObjectMeta{Name: "server"},
-		Spec: core.ServiceSpec{
-			Selector: pod.Labels,
-			Ports:    []core.ServicePort{{Port: 80, TargetPort: intstr.FromInt32(8080)}},
-		},
-	}
-	if _, err := p.client.CoreV1().Services(p.namespace).Create(t.Context(), service, meta.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	return p.wait(t, "server", func(pod *core.Pod) bool {
-		for _, condition := range pod.Status.Conditions {
-			if condition.Type == core.PodReady {
-				return condition.Status == core.ConditionTrue
-			}
-		}
-		return false
-	})
-}
-
-func (p pods) wait(t *testing.T, name string, until func(*core.Pod) bool) *core.Pod {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), podWithin)
-	defer cancel()
-	var pod *core.Pod
-	if err := poll(ctx, "waiting for pod "+name, func() error {
-		var err error
-		if pod, err = p.client.CoreV1().Pods(p.namespace).Get(ctx, name, meta.GetOptions{}); err != nil {
-			return err
-		}
-		if !until(pod) {
-			return fmt.Errorf("its status is %+v", pod.Status)
-		}
-		return nil
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return pod
-}
-
-func (p pods) log(t *testing.T, pod, container string) string {
-	t.Helper()
-	log, err := p.client.CoreV1().Pods(p.namespace).GetLogs(pod, &core.PodLogOptions{Container: container}).DoRaw(t.Context())
-	if err != nil {
-		t.Error(err)
-	}
-	return string(log)
 }
 
 // runningNode is a `cluster node` that printed its line.
@@ -327,7 +243,9 @@ func startNode(t *testing.T) runningNode {
 func buildProbe(t *testing.T) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "probe")
-	if output, err := exec.Command("go", "build", "-trimpath", "-o", program, "./probe").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-trimpath", "-o", program, "./probe")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // It is alone in its image.
+	if output, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, output)
 	}
 	return program
