@@ -115,6 +115,11 @@ func runNodeUntil(ctx context.Context, cancel context.CancelCauseFunc, named str
 	if err != nil {
 		return err
 	}
+	network := findNetwork()
+	if err := network.connect(namespaces.pid()); err != nil {
+		namespaces.end()
+		return err
+	}
 	cgroup := fmt.Sprintf("cluster-node-%d", os.Getpid())
 	left := cgroupDirectories(hierarchies, cgroup)
 	if named == "" {
@@ -131,7 +136,7 @@ func runNodeUntil(ctx context.Context, cancel context.CancelCauseFunc, named str
 		return err
 	}
 
-	node, err := prepareNode(dir, runc, cgroup, images)
+	node, err := prepareNode(dir, runc, cgroup, network, images)
 	if err != nil {
 		return err
 	}
@@ -145,8 +150,7 @@ func runNodeUntil(ctx context.Context, cancel context.CancelCauseFunc, named str
 	return reason(ctx)
 }
 
-func prepareNode(dir, runc, cgroup string, images []string) (*node, error) {
-	network := findNetwork()
+func prepareNode(dir, runc, cgroup string, network network, images []string) (*node, error) {
 	if err := os.Mkdir(filepath.Join(dir, "tmp"), 0o700); err != nil {
 		return nil, fmt.Errorf("making a directory: %w", err)
 	}
@@ -190,9 +194,6 @@ func prepareNode(dir, runc, cgroup string, images []string) (*node, error) {
 func (n *node) run(ctx context.Context, namespaces *namespaces, started time.Time) error {
 	starting, stopStarting := context.WithTimeout(ctx, readyWithin)
 	defer stopStarting()
-	if err := n.network.connect(namespaces.pid()); err != nil {
-		return err
-	}
 	if err := n.startStores(namespaces); err != nil {
 		return err
 	}

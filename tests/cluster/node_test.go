@@ -193,6 +193,7 @@ func serveOnHost(t *testing.T, addresses []string) []string {
 type runningNode struct {
 	command *exec.Cmd
 	stdin   io.Closer
+	stderr  *bytes.Buffer
 	nodeSummary
 }
 
@@ -202,13 +203,14 @@ func (n runningNode) client(t *testing.T) kubernetes.Interface {
 }
 
 // startNode starts the built binary, since the others have to be beside it.
-func startNode(t *testing.T) runningNode {
+func startNode(t *testing.T, environment ...string) runningNode {
 	t.Helper()
 	image := filepath.Join(t.TempDir(), "probe.tar")
 	if err := writeImage(image, probeImage, buildProbe(t)); err != nil {
 		t.Fatal(err)
 	}
 	command := exec.Command("bin/cluster", "node", "--image", image)
+	command.Env = append(os.Environ(), environment...)
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
 	// Its sweeper inherits the pipe of stderr, and may end after it.
@@ -233,7 +235,7 @@ func startNode(t *testing.T) runningNode {
 		_ = command.Wait()
 		t.Fatalf("no line: %s", stderr.String())
 	}
-	node := runningNode{command: command, stdin: stdin}
+	node := runningNode{command: command, stdin: stdin, stderr: &stderr}
 	if err := json.Unmarshal(line, &node.nodeSummary); err != nil {
 		t.Fatalf("%s: %v", line, err)
 	}
