@@ -6,6 +6,7 @@ CARGO_FUZZ := target/tools/bin/cargo-fuzz
 ARCH ?= amd64
 IMAGE := ghcr.io/identity-injector/identity-injector:0.1.0
 KUBERNETES := 1.36.3
+NODE := $(CURDIR)/target/node
 SDK := target/sdk
 SDKS := $(addprefix $(SDK)/,python/installed python-legacy/installed azure-cli/installed javascript/installed \
   java/installed go/token go-legacy/token rust/debug/token)
@@ -18,7 +19,8 @@ IMAGE_FLAGS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --r
 VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUBERNETES) gitMajor=1 gitMinor=36)
 
 .DEFAULT_GOAL := help
-.PHONY: help build image dockerfile check pure deny test demo e2e e2e-node cluster test-cluster redirect sdk arm-sdk fuzz bench bless clean
+.PHONY: help build image dockerfile check pure deny test demo e2e e2e-node cluster test-cluster node node-up node-down test-node redirect sdk
+.PHONY: arm-sdk fuzz bench bless clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +72,21 @@ cluster: ## Build etcd, the Kubernetes API server and its controllers from Go mo
 
 test-cluster: cluster ## Test the harness of the control plane itself
 	cd tests/cluster && test -z "$$(gofmt -l .)" && CGO_ENABLED=0 go vet -trimpath ./... && CGO_ENABLED=0 go test -trimpath ./...
+
+node: cluster ## Build what a node adds to that: containerd, the pods' network, DNS
+	cd tests/cluster && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/pause ./pause
+	cd tests/cluster/tools && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o ../bin/ tool
+
+node-up: node ## Start a cluster of one node in the background (needs root, runc, nft); IMAGES is tar files for it
+	tests/cluster/bin/cluster node --detach --dir $(NODE) $(addprefix --image ,$(IMAGES))
+	@echo 'export KUBECONFIG=$(NODE)/kubeconfig'
+
+node-down: ## End that cluster; the machine is as it was
+	if [ -e $(NODE) ]; then tests/cluster/bin/cluster stop $(NODE) && rm -rf $(NODE); fi
+
+test-node: node ## Test the node: its pods, and that it leaves the machine as it was (needs root, runc, nft)
+	cd tests/cluster && CGO_ENABLED=0 go vet -trimpath -tags node ./... && \
+	  CGO_ENABLED=0 go test -trimpath -tags node -count=1 -run '^TestNode' -v .
 
 redirect: ## Redirect a pod's traffic on this kernel, each case in a network namespace of its own (needs root, nft)
 	cargo test --workspace --locked --test redirect -- $(ONLY)

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	core "k8s.io/api/core/v1"
@@ -91,6 +93,24 @@ func (b *bootstrap) waitForNode(ctx context.Context) error {
 			}
 		}
 		return fmt.Errorf("node %s is not ready", nodeName)
+	})
+}
+
+func waitForHTTP(ctx context.Context, url string) error {
+	return poll(ctx, "waiting for "+url, func() error {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return err
+		}
+		answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			return errors.New(answer.Status)
+		}
+		return nil
 	})
 }
 

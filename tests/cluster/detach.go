@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
-	nodeSummaryFile = "node.json"
-	nodeStopWithin  = 30 * time.Second
+	nodeLogFile    = "node.log"
+	nodeStopWithin = 30 * time.Second
 )
 
 // detach starts a node that goes on after this process, and returns once it
@@ -32,7 +34,11 @@ func startDetached(dir string, images []string) error {
 	if err != nil {
 		return fmt.Errorf("finding this binary: %w", err)
 	}
-	args := []string{"node", "--dir", dir}
+	// Here too, so that a log in there is of this start.
+	if dir, _, err = workDirectory(dir); err != nil {
+		return err
+	}
+	args := []string{"node", "--background", "--dir", dir}
 	for _, image := range images {
 		args = append(args, "--image", image)
 	}
@@ -47,7 +53,6 @@ func startDetached(dir string, images []string) error {
 	command := exec.Command(self, args...)
 	// It holds the other end of its own standard input, which so never ends.
 	command.Stdin, command.ExtraFiles = input, []*os.File{held}
-	// What it prints later has no reader, and may be said to nobody.
 	command.Stdout, command.Stderr = line, os.Stderr
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := command.Start(); err != nil {
@@ -58,22 +63,25 @@ func startDetached(dir string, images []string) error {
 	var summary json.RawMessage
 	if err := json.NewDecoder(output).Decode(&summary); err != nil {
 		_ = command.Wait()
-		return errors.New("it ended before it was ready")
+		log := filepath.Join(dir, nodeLogFile)
+		if _, err := os.Stat(log); err != nil {
+			return errors.New("it ended before it was ready")
+		}
+		return fmt.Errorf("it ended before it was ready; %s", lastLines(log))
 	}
 	fmt.Printf("%s\n", summary)
 	return nil
 }
 
-func readNodeSummary(dir string) (nodeSummary, error) {
-	var summary nodeSummary
-	content, err := os.ReadFile(filepath.Join(dir, nodeSummaryFile))
-	if err == nil {
-		err = json.Unmarshal(content, &summary)
-	}
+// logTo has what this process and its sweeper complain of go to a file: whoever
+// reads the standard error of what started it must not have to wait for it.
+func logTo(dir string) error {
+	log, err := os.Create(filepath.Join(dir, nodeLogFile))
 	if err != nil {
-		return nodeSummary{}, fmt.Errorf("is a node running there? %w", err)
+		return fmt.Errorf("making the log of the node: %w", err)
 	}
-	return summary, nil
+	defer log.Close()
+	return os.NewSyscallError("dup3", unix.Dup3(int(log.Fd()), syscall.Stderr, 0))
 }
 
 // runStop ends the node of a directory, and returns when nothing is left of it

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"flag"
@@ -89,13 +90,13 @@ func descriptor(mediaType string, blob []byte) map[string]any {
 
 // importImage gives the node in the namespaces of that process an image. It
 // goes by standard input: the file may be out of sight in there.
-func importImage(pid int, file string) error {
+func importImage(ctx context.Context, pid int, file string) error {
 	image, err := os.Open(file)
 	if err != nil {
 		return fmt.Errorf("importing an image: %w", err)
 	}
 	defer image.Close()
-	command := exec.Command("nsenter", "-t", strconv.Itoa(pid), "-n", "-m", "-p",
+	command := exec.CommandContext(ctx, "nsenter", "-t", strconv.Itoa(pid), "-n", "-m", "-p",
 		filepath.Join(toolsDirectory(), "ctr"), "--address="+containerdSocket, "--namespace=k8s.io",
 		"images", "import", "--local", "-")
 	command.Stdin = image
@@ -117,7 +118,7 @@ func runImport(args []string) int {
 	node, err := readNodeSummary(flags.Arg(0))
 	for _, file := range flags.Args()[1:] {
 		if err == nil {
-			err = importImage(node.PID, file)
+			err = importImage(context.Background(), node.PID, file)
 		}
 	}
 	if err != nil {

@@ -41,6 +41,9 @@ func isolate(dir string) error {
 			return err
 		}
 	}
+	if err := bindKubeletDirectory(dir); err != nil {
+		return err
+	}
 	if err := pretendKernelSettings(); err != nil {
 		return err
 	}
@@ -64,6 +67,21 @@ func layOver(directory string) error {
 	}
 	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", directory, upper, work)
 	return mount("overlay", directory, "overlay", 0, options)
+}
+
+// kubeletDirectory is the kubelet's usual one: it makes sockets in there, whose
+// paths must be short.
+const kubeletDirectory = "/var/lib/kubelet"
+
+// bindKubeletDirectory has its content below dir, on disk: volumes are there.
+func bindKubeletDirectory(dir string) error {
+	kubelet := filepath.Join(dir, "kubelet")
+	for _, made := range []string{kubelet, kubeletDirectory} {
+		if err := os.MkdirAll(made, 0o750); err != nil {
+			return err
+		}
+	}
+	return mount(kubelet, kubeletDirectory, "", unix.MS_BIND, "")
 }
 
 func pretendKernelSettings() error {

@@ -41,7 +41,7 @@ func kubeletFlags(dir, cgroup string, server *apiServer, network network) ([]str
 		"--kubeconfig=" + kubeconfig,
 		"--hostname-override=" + nodeName,
 		"--node-ip=" + strings.Join(network.nodeAddresses(), ","),
-		"--root-dir=" + filepath.Join(dir, "kubelet"),
+		"--root-dir=" + kubeletDirectory,
 	}, nil
 }
 
@@ -55,7 +55,7 @@ func kubeletConfiguration(dir, cgroup, caFile string, serving keyPair) map[strin
 		// Names that are not the cluster's are nobody's.
 		"resolvConf":                  "",
 		"podLogsDir":                  filepath.Join(dir, "pods"),
-		"volumePluginDir":             filepath.Join(dir, "kubelet", "volume-plugins"),
+		"volumePluginDir":             filepath.Join(kubeletDirectory, "volume-plugins"),
 		"authentication":              map[string]any{"anonymous": map[string]any{"enabled": false}, "x509": map[string]any{"clientCAFile": caFile}},
 		"authorization":               map[string]any{"mode": "Webhook"},
 		"tlsCertFile":                 serving.certFile,

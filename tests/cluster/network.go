@@ -81,20 +81,20 @@ func (n network) connect(pid int) error {
 			"route add "+podCIDR6+" via "+nodeAddress6,
 			"route add "+serviceCIDR6+" via "+nodeAddress6)
 	}
-	if err := batch(exec.Command("ip", "-batch", "-"), host); err != nil {
+	if err := runBatch(exec.Command("ip", "-batch", "-"), host); err != nil {
 		return fmt.Errorf("connecting the node to the host (is another node up?): %w", err)
 	}
 	inNode := exec.Command("nsenter", "-t", strconv.Itoa(pid), "-n", "ip", "-batch", "-")
-	if err := batch(inNode, node); err != nil {
+	if err := runBatch(inNode, node); err != nil {
 		return fmt.Errorf("giving the node its addresses: %w", err)
 	}
-	if err := batch(exec.Command("ip", "-batch", "-"), routes); err != nil {
+	if err := runBatch(exec.Command("ip", "-batch", "-"), routes); err != nil {
 		return fmt.Errorf("leading the host to the pods: %w", err)
 	}
 	return nil
 }
 
-func batch(ip *exec.Cmd, lines []string) error {
+func runBatch(ip *exec.Cmd, lines []string) error {
 	ip.Stdin = strings.NewReader(strings.Join(lines, "\n") + "\n")
 	return runQuietly(ip)
 }

@@ -2,44 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
 	"k8s.io/client-go/tools/clientcmd/api"
 )
-
-// nodeSummary is the one line on standard output: where the node is.
-type nodeSummary struct {
-	Server            string   `json:"server"`
-	Kubeconfig        string   `json:"kubeconfig"`
-	CA                string   `json:"ca"`
-	Issuer            string   `json:"issuer"`
-	Directory         string   `json:"directory"`
-	Node              string   `json:"node"`
-	NodeAddresses     []string `json:"nodeAddresses"`
-	HostAddresses     []string `json:"hostAddresses"`
-	PodCIDRs          []string `json:"podCIDRs"`
-	ServiceCIDRs      []string `json:"serviceCIDRs"`
-	DNS               string   `json:"dns"`
-	IPv6              bool     `json:"ipv6"`
-	PID               int      `json:"pid"`
-	Supervisor        int      `json:"supervisor"`
-	Containerd        string   `json:"containerd"`
-	ReadyMilliseconds int64    `json:"readyMilliseconds"`
-}
 
 // node is a whole cluster on one node: what is decided before anything runs.
 type node struct {
@@ -53,100 +25,7 @@ type node struct {
 	cgroup     string
 }
 
-func runNode(args []string) int {
-	started := time.Now()
-	flags := flag.NewFlagSet("cluster node", flag.ContinueOnError)
-	dir := flags.String("dir", "", "new or empty `directory` for keys, data and logs, kept afterwards (default: a temporary one, removed)")
-	detached := flags.Bool("detach", false, "go on in the background once the node is ready (needs --dir)")
-	var images []string
-	flags.Func("image", "a `file` to import: an image as a tar archive of an OCI layout; may be repeated", func(file string) error {
-		images = append(images, file)
-		return nil
-	})
-	if err := flags.Parse(args); err != nil {
-		return 2
-	}
-	if flags.NArg() > 0 || *detached && *dir == "" {
-		fmt.Fprintln(os.Stderr, "usage: cluster node [--dir DIR] [--image FILE]..., or cluster node --detach --dir DIR [--image FILE]...")
-		return 2
-	}
-	if *detached {
-		return detach(*dir, images)
-	}
-
-	// As in runUp: the children die with the thread that started them.
-	runtime.LockOSThread()
-
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	ctx, cancel := context.WithCancelCause(ctx)
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		cancel(context.Canceled)
-	}()
-
-	if err := runNodeUntil(ctx, cancel, *dir, images, started); err != nil {
-		fmt.Fprintf(os.Stderr, "cluster node: %v\n", err)
-		return 1
-	}
-	return 0
-}
-
-// runNodeUntil runs the node until ctx ends. The namespaces end before the
-// sweeper removes what they leave.
-func runNodeUntil(ctx context.Context, cancel context.CancelCauseFunc, named string, images []string, started time.Time) error {
-	runc, err := findTools()
-	if err != nil {
-		return err
-	}
-	dir, cleanUp, err := workDirectory(named)
-	if err != nil {
-		return err
-	}
-	defer cleanUp()
-	if hidden(dir) {
-		return fmt.Errorf("directory %s: name one that is not below %s, /run or /proc, which the node has for itself", dir, strings.Join(changed, ", "))
-	}
-	hierarchies, err := cgroupHierarchies()
-	if err != nil {
-		return err
-	}
-	namespaces, err := makeNamespaces(dir, cancel)
-	if err != nil {
-		return err
-	}
-	cgroup := fmt.Sprintf("cluster-node-%d", os.Getpid())
-	left := cgroupDirectories(hierarchies, cgroup)
-	if named == "" {
-		left = append(left, dir)
-	}
-	sweeper, err := startSweeper(namespaces.pid(), left)
-	if err != nil {
-		namespaces.end()
-		return err
-	}
-	defer sweeper.sweep()
-	defer namespaces.end()
-	if err := makeCgroups(hierarchies, cgroup); err != nil {
-		return err
-	}
-
-	node, err := prepareNode(dir, runc, cgroup, images)
-	if err != nil {
-		return err
-	}
-	if err := node.run(ctx, namespaces, started); err != nil {
-		if ctx.Err() != nil {
-			return reason(ctx)
-		}
-		return err
-	}
-	<-ctx.Done()
-	return reason(ctx)
-}
-
-func prepareNode(dir, runc, cgroup string, images []string) (*node, error) {
-	network := findNetwork()
+func prepareNode(dir, runc, cgroup string, network network, images []string) (*node, error) {
 	if err := os.Mkdir(filepath.Join(dir, "tmp"), 0o700); err != nil {
 		return nil, fmt.Errorf("making a directory: %w", err)
 	}
@@ -190,9 +69,6 @@ func prepareNode(dir, runc, cgroup string, images []string) (*node, error) {
 func (n *node) run(ctx context.Context, namespaces *namespaces, started time.Time) error {
 	starting, stopStarting := context.WithTimeout(ctx, readyWithin)
 	defer stopStarting()
-	if err := n.network.connect(namespaces.pid()); err != nil {
-		return err
-	}
 	if err := n.startStores(namespaces); err != nil {
 		return err
 	}
@@ -242,7 +118,7 @@ func (n *node) importImages(ctx context.Context, pid int) error {
 		return err
 	}
 	for _, image := range append([]string{pause}, n.images...) {
-		if err := importImage(pid, image); err != nil {
+		if err := importImage(ctx, pid, image); err != nil {
 			return err
 		}
 	}
@@ -293,81 +169,4 @@ func (n *node) waitForClients(ctx context.Context, bootstrap *bootstrap) error {
 
 func (n *node) notReady(err error, component string) error {
 	return fmt.Errorf("not ready within %v: %w\n%s", readyWithin, err, lastLines(filepath.Join(n.dir, component+".log")))
-}
-
-func (n *node) tell(pid int, took time.Duration) error {
-	line := nodeSummary{
-		Server:            n.apiServer.url,
-		Kubeconfig:        n.kubeconfig,
-		CA:                n.apiServer.keys.caFile,
-		Issuer:            n.apiServer.url,
-		Directory:         n.dir,
-		Node:              nodeName,
-		NodeAddresses:     n.network.nodeAddresses(),
-		HostAddresses:     n.network.hostAddresses(),
-		PodCIDRs:          n.network.podCIDRs(),
-		ServiceCIDRs:      n.network.serviceCIDRs(),
-		DNS:               dnsAddress,
-		IPv6:              n.network.ipv6,
-		PID:               pid,
-		Supervisor:        os.Getpid(),
-		Containerd:        containerdSocket,
-		ReadyMilliseconds: took.Milliseconds(),
-	}
-	if err := writeJSON(filepath.Join(n.dir, nodeSummaryFile), line); err != nil {
-		return fmt.Errorf("writing where the node is: %w", err)
-	}
-	if err := json.NewEncoder(os.Stdout).Encode(line); err != nil {
-		return fmt.Errorf("printing where the node is: %w", err)
-	}
-	return nil
-}
-
-func waitForHTTP(ctx context.Context, url string) error {
-	return poll(ctx, "waiting for "+url, func() error {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		answer, err := http.DefaultClient.Do(request)
-		if err != nil {
-			return err
-		}
-		answer.Body.Close()
-		if answer.StatusCode != http.StatusOK {
-			return errors.New(answer.Status)
-		}
-		return nil
-	})
-}
-
-// findTools gives the path of runc, or an error that says what is missing.
-func findTools() (runc string, err error) {
-	if os.Geteuid() != 0 {
-		return "", errors.New("a node needs root")
-	}
-	for _, tool := range []string{"runc", "nft", "ip", "nsenter"} {
-		path, err := exec.LookPath(tool)
-		if err != nil {
-			return "", fmt.Errorf("a node needs %s: install its package", tool)
-		}
-		if tool == "runc" {
-			runc = path
-		}
-	}
-	for _, tool := range []string{"containerd", "containerd-shim-runc-v2", "ctr", "bridge", "host-local", "loopback", "coredns", "pause"} {
-		if _, err := os.Stat(filepath.Join(toolsDirectory(), tool)); err != nil {
-			return "", fmt.Errorf("a node needs %s beside this binary: run `make node`", tool)
-		}
-	}
-	return runc, nil
-}
-
-// toolsDirectory is where this binary is, and those that were built with it.
-func toolsDirectory() string {
-	self, err := os.Executable()
-	if err != nil {
-		return "."
-	}
-	return filepath.Dir(self)
 }

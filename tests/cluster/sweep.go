@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,6 +60,8 @@ func runSweep(args []string) int {
 		return 2
 	}
 	_ = retry(sweepWithin, func() error { return hasEnded(args[0]) })
+	// The kernel takes down an ended network namespace a little later.
+	_ = retry(sweepWithin, hostLinkIsGone)
 	failed := 0
 	for _, path := range args[1:] {
 		// The kernel may need a moment to empty a cgroup.
@@ -77,6 +80,13 @@ func hasEnded(pid string) error {
 		return nil
 	}
 	return fmt.Errorf("process %s has not ended", pid)
+}
+
+func hostLinkIsGone() error {
+	if _, err := net.InterfaceByName(hostLink); err == nil {
+		return fmt.Errorf("link %s is still there", hostLink)
+	}
+	return nil
 }
 
 func retry(within time.Duration, try func() error) error {

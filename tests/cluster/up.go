@@ -52,23 +52,29 @@ func runUp(args []string) int {
 		return 2
 	}
 
-	// The children die with the thread that started them, so that thread has
-	// to live as long as this process: the main one does.
-	runtime.LockOSThread()
-
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	ctx, cancel, stop := untilTold()
 	defer stop()
-	ctx, cancel := context.WithCancelCause(ctx)
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		cancel(context.Canceled)
-	}()
-
 	if err := up(ctx, cancel, *dir, *port); err != nil {
 		fmt.Fprintf(os.Stderr, "cluster up: %v\n", err)
 		return 1
 	}
 	return 0
+}
+
+// untilTold gives a context that ends, as asked for, at SIGTERM, SIGINT or the
+// end of standard input, or with the reason that cancel is given.
+func untilTold() (ctx context.Context, cancel context.CancelCauseFunc, stop func()) {
+	// The children die with the thread that started them, so that thread has
+	// to live as long as this process: the main one does.
+	runtime.LockOSThread()
+
+	ctx, stop = signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	ctx, cancel = context.WithCancelCause(ctx)
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel(context.Canceled)
+	}()
+	return ctx, cancel, stop
 }
 
 // up runs the cluster until ctx ends. Being told to stop is no error; a child
