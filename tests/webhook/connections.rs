@@ -31,7 +31,8 @@ impl Kept {
     /// Asks something short; the reply, empty where the connection is closed.
     async fn ask(mut self) -> (Self, String) {
         let asking = tokio::task::spawn_blocking(move || {
-            let request = "POST /mutate-v1-pod HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
+            let request =
+                "POST /mutate-v1-pod HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}";
             self.0.write_all(request.as_bytes()).unwrap();
             let mut reply = vec![0; 4096];
             let length = self.0.read(&mut reply).unwrap_or(0);

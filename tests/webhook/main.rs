@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod corpus;
 mod connections;
+mod corpus;
 mod health;
 mod lookups;
 mod metrics;
