@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,6 +97,9 @@ func runStop(args []string) int {
 		return 2
 	}
 	node, err := readNodeSummary(flags.Arg(0))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0 // It was never ready, and a start that fails leaves nothing.
+	}
 	if err == nil {
 		err = stopProcess(node.Supervisor)
 	}

@@ -81,18 +81,16 @@ func TestNodeInTheBackgroundEndsByStop(t *testing.T) {
 
 func TestNodeSaysWhichChildEnded(t *testing.T) {
 	node := startNode(t)
-	for _, name := range []string{"kubelet"} {
-		kill := exec.Command("nsenter", "-t", fmt.Sprint(node.PID), "-m", "-p", "pkill", "-9", "-f", "cluster "+name)
-		if output, err := kill.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, output)
-		}
-		err := node.command.Wait()
-		if exit := (&exec.ExitError{}); !errors.As(err, &exit) || exit.ExitCode() != 1 {
-			t.Errorf("exit: %v, want status 1", err)
-		}
-		if want := name + " ended on its own (signal: killed)"; !strings.Contains(node.stderr.String(), want) {
-			t.Errorf("%q is not in:\n%s", want, node.stderr.String())
-		}
+	kill := exec.Command("nsenter", "-t", fmt.Sprint(node.PID), "-m", "-p", "pkill", "-9", "-f", "cluster kubelet")
+	if output, err := kill.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	err := node.command.Wait()
+	if exit := (&exec.ExitError{}); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("exit: %v, want status 1", err)
+	}
+	if want := "kubelet ended on its own (signal: killed)"; !strings.Contains(node.stderr.String(), want) {
+		t.Errorf("%q is not in:\n%s", want, node.stderr.String())
 	}
 }
 
