@@ -12,7 +12,7 @@ use super::desired::{Desired, ServiceAccountId};
 use super::plan::Plan;
 use super::retry::persist;
 use super::step::{IdentityIds, Step};
-use crate::azure::arm::{Answer, ArmError, Client, Trust, request};
+use crate::azure::arm::{Answer, ArmError, Client, FailureKind, Trust, assignment_name, request};
 
 /// A step that failed; those before it are done, those behind it not begun.
 #[derive(Debug, thiserror::Error)]
@@ -93,12 +93,21 @@ impl<'a> Run<'a> {
             Step::CreateIdentity { name, location } => {
                 let put = request::put_identity(&self.desired.group, name, location);
                 let answer = persist(async || self.arm.send(&put).await).await?;
-                let ids = IdentityIds {
-                    client_id: answer.value.client_id,
-                    tenant_id: answer.value.tenant_id,
-                };
-                self.made.insert(name, ids);
+                self.made.insert(name, answer.value.into());
                 Ok(Some(answer.correlation_id))
+            }
+            Step::AssignRole {
+                identity,
+                scope,
+                role: _,
+                role_definition_id,
+                principal_id,
+            } => {
+                let principal_id = match principal_id {
+                    Some(principal_id) => principal_id,
+                    None => &self.made(identity)?.principal_id,
+                };
+                self.assign(scope, role_definition_id, principal_id).await
             }
             Step::CreateFederatedCredential {
                 identity,
@@ -122,13 +131,36 @@ impl<'a> Run<'a> {
                     namespace: namespace.clone(),
                     name: name.clone(),
                 };
-                let ids = ids
-                    .as_ref()
-                    .or_else(|| self.made.get(identity.as_str()))
-                    .ok_or_else(|| ApplyCause::UnknownIdentity(identity.clone()))?;
+                let ids = match ids {
+                    Some(ids) => ids,
+                    None => self.made(identity)?,
+                };
                 self.cluster.annotate(&account, ids).await?;
                 Ok(None)
             }
+        }
+    }
+
+    fn made(&self, identity: &str) -> Result<&IdentityIds, ApplyCause> {
+        let made = self.made.get(identity);
+        made.ok_or_else(|| ApplyCause::UnknownIdentity(identity.to_owned()))
+    }
+
+    async fn assign(
+        &self,
+        scope: &str,
+        role_definition_id: &str,
+        principal_id: &str,
+    ) -> Result<Option<String>, ApplyCause> {
+        let name = assignment_name(scope, principal_id, role_definition_id);
+        let put = request::put_assignment(scope, name, role_definition_id, principal_id);
+        match persist(async || self.arm.send(&put).await).await {
+            Ok(answer) => Ok(Some(answer.correlation_id)),
+            // Another made it meanwhile, under a name of his own.
+            Err(ArmError::Refused(failure)) if failure.kind == FailureKind::AlreadyAssigned => {
+                Ok(Some(failure.correlation_id))
+            }
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use serde::Deserialize;
-
 use crate::azure::arm::GroupId;
 
 /// Azure's limit of federated credentials for one identity.
@@ -50,11 +48,21 @@ pub struct DesiredIdentity {
     pub name: String,
     /// The ServiceAccounts that it trusts.
     pub service_accounts: Vec<ServiceAccountId>,
+    /// The roles that it gets.
+    pub roles: Vec<DesiredRole>,
+}
+
+/// A role that an identity gets.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DesiredRole {
+    /// Where it holds, an ARM id.
+    pub scope: String,
+    /// The role, by name or GUID.
+    pub role: String,
 }
 
 /// A ServiceAccount's address.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServiceAccountId {
     /// Its namespace.
     pub namespace: String,

@@ -14,6 +14,7 @@ pub mod observe;
 pub mod plan;
 pub mod report;
 pub mod retry;
+mod roles;
 pub mod step;
 
 use std::io::Write;

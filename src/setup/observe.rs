@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::cluster::{Cluster, ClusterError};
-use super::desired::{Desired, IssuerSource, ServiceAccountId};
+use super::desired::{Desired, DesiredIdentity, DesiredRole, IssuerSource, ServiceAccountId};
 use super::legal::ISSUER;
 use super::retry::persist;
+use super::roles;
 use super::step::IdentityIds;
-use crate::azure::arm::{ArmError, Client, FederatedCredential, ResourceGroup, request};
+use crate::azure::arm::{
+    ArmError, Client, FederatedCredential, ResourceGroup, RoleAssignment, request,
+};
 
 /// What is there, as far as the config asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub struct Observed {
     pub group: Option<ResourceGroup>,
     /// The identities that are there, by the config's names.
     pub identities: BTreeMap<String, ObservedIdentity>,
+    /// The ids of the definitions of every role of the config.
+    pub roles: BTreeMap<DesiredRole, String>,
     /// Every ServiceAccount of the config.
     pub service_accounts: BTreeMap<ServiceAccountId, ObservedServiceAccount>,
 }
@@ -31,6 +36,8 @@ pub struct ObservedIdentity {
     pub location: String,
     /// All its federated credentials.
     pub credentials: Vec<FederatedCredential>,
+    /// The roles it has at the scopes that the config names for it.
+    pub assignments: Vec<RoleAssignment>,
 }
 
 /// A ServiceAccount of the config.
@@ -69,6 +76,17 @@ pub enum ObserveError {
         /// The cluster.
         name: String,
     },
+    /// No role has the name, or nothing is at the scope.
+    #[error(
+        "roleAssignments: there is no role {role:?} at {scope}, or no such scope: \
+         `az role definition list --scope SCOPE` names the roles"
+    )]
+    NoRole {
+        /// The role as the config has it.
+        role: String,
+        /// The scope.
+        scope: String,
+    },
     /// The issuer is none that Azure takes.
     #[error(
         "the cluster's issuer is {0:?}, but Azure trusts plain https URLs of at most 600 characters only: \
@@ -90,7 +108,7 @@ pub async fn observe(
     let mut identities = BTreeMap::new();
     if group.is_some() {
         for identity in &desired.identities {
-            if let Some(found) = observe_identity(desired, arm, &identity.name).await? {
+            if let Some(found) = observe_identity(desired, arm, identity).await? {
                 identities.insert(identity.name.clone(), found);
             }
         }
@@ -98,6 +116,7 @@ pub async fn observe(
     Ok(Observed {
         group,
         identities,
+        roles: roles::definitions(desired, arm).await?,
         issuer: observe_issuer(&desired.issuer, arm, cluster).await?,
         service_accounts: observe_service_accounts(desired, cluster).await?,
     })
@@ -106,20 +125,21 @@ pub async fn observe(
 async fn observe_identity(
     desired: &Desired,
     arm: &Client,
-    name: &str,
+    identity: &DesiredIdentity,
 ) -> Result<Option<ObservedIdentity>, ArmError> {
+    let name = &identity.name;
     let get = request::get_identity(&desired.group, name);
-    let Some(identity) = persist(async || arm.find(&get).await).await? else {
+    let Some(found) = persist(async || arm.find(&get).await).await? else {
         return Ok(None);
     };
     let list = request::list_credentials(&desired.group, name);
+    let location = found.location.clone();
+    let ids = IdentityIds::from(found);
     Ok(Some(ObservedIdentity {
-        ids: IdentityIds {
-            client_id: identity.client_id,
-            tenant_id: identity.tenant_id,
-        },
-        location: identity.location,
         credentials: persist(async || arm.list(&list).await).await?,
+        assignments: roles::assignments(&identity.roles, &ids.principal_id, arm).await?,
+        location,
+        ids,
     }))
 }
 

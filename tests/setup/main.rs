@@ -9,6 +9,7 @@
 mod cluster;
 mod endless;
 mod peers;
+mod roles;
 mod script;
 mod sign_in;
 mod transport;
@@ -519,12 +520,15 @@ fn exit_codes_before_the_first_call() {
              column 1",
         ),
         (
-            "roles",
-            Some(format!("{CONFIG}    roleAssignments: []\n")),
+            "no scope",
+            Some(format!(
+                "{CONFIG}    roleAssignments: [{{scope: /x, role: Reader}}]\n"
+            )),
             &[],
             64,
-            "identities[0].roleAssignments: role assignments are not supported yet: remove the field, and give the role \
-             with `az role assignment create`",
+            "line 8: identities[0].roleAssignments[0].scope: \"/x\" is not legal: use an ARM id without a slash at the \
+             end: /subscriptions/GUID, a group or resource in it, or \
+             /providers/Microsoft.Management/managementGroups/NAME",
         ),
         (
             "Resource Manager with a password",
@@ -572,7 +576,7 @@ fn exit_codes_before_the_first_call() {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{name}: {stderr}");
         let config = match name {
-            "no such file" | "unknown field" | "roles" => format!("config {}: ", file.display()),
+            "no such file" | "unknown field" | "no scope" => format!("config {}: ", file.display()),
             _ => String::new(),
         };
         assert_eq!(

@@ -88,7 +88,8 @@ impl State {
         let parent = path.rsplit('/').nth(1);
         if parent == Some("userAssignedIdentities") {
             let client_id = format!("client-of-{name}");
-            object["properties"] = json!({"clientId": client_id, "tenantId": "tenant"});
+            object["properties"] =
+                json!({"clientId": client_id, "tenantId": "tenant", "principalId": "p"});
         }
         self.objects.insert(path.to_owned(), object.clone());
         object

@@ -10,6 +10,7 @@ use azure_core::time::OffsetDateTime;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
 use url::Url;
+use url::form_urlencoded::byte_serialize;
 use uuid::Uuid;
 
 use super::answer::{Answer, ErrorDetail, Page};
@@ -120,7 +121,13 @@ impl Client {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(&request.path);
         }
-        url.set_query(Some(&format!("api-version={}", request.api_version)));
+        let mut query = format!("api-version={}", request.api_version);
+        if let Some(filter) = &request.filter {
+            // Spaces as %20: not every provider reads a plus.
+            let filter: String = byte_serialize(filter.as_bytes()).collect();
+            query = format!("$filter={}&{query}", filter.replace('+', "%20"));
+        }
+        url.set_query(Some(&query));
         url
     }
 
