@@ -1,18 +1,32 @@
-//! Carries a plan out: one step, one call, one line; stops at the first that fails.
+//! Carries a plan out: one step, one call, one line.
 //!
-//! Every step may be repeated, and the plan is made anew from what is there: a run that was killed anywhere is finished
-//! by the next.
+//! ```text
+//! note what is intended -> the group -> identities, LANES at a time, each one step after the other -> confirm
+//! ```
+//!
+//! The first step that fails stops all lanes before their next step. Every step may be repeated, and the plan is made
+//! anew from what is there: a run that was killed anywhere is finished by the next.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
+use std::time::Duration;
 
+use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
+use super::book::{Book, BookError};
 use super::cluster::{Cluster, ClusterError};
 use super::desired::{Desired, ServiceAccountId};
+use super::ledger::{Change, State, makes};
+use super::pace::{LANES, Pacer, Rates, Turns};
 use super::plan::Plan;
 use super::retry::persist;
 use super::step::{IdentityIds, Step};
 use crate::azure::arm::{Answer, ArmError, Client, FailureKind, Trust, assignment_name, request};
+
+/// How long what was made may wait to be confirmed. The ledger is written whole: each time would be often.
+const CONFIRM_PAUSE: Duration = Duration::from_secs(30);
 
 /// A step that failed; those before it are done, those behind it not begun.
 #[derive(Debug, thiserror::Error)]
@@ -33,30 +47,115 @@ pub enum ApplyCause {
     /// At the cluster.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// The ledger could not be written.
+    #[error(transparent)]
+    Ledger(#[from] BookError),
     /// No step before this one made the identity.
     #[error("the ids of identity {0} are not known: it was neither there nor made")]
     UnknownIdentity(String),
 }
 
-/// Carries out `plan`, in order.
+/// Carries out `plan`, no faster than `rates`.
 ///
 /// # Errors
-/// At the first step that fails.
+/// The first step that fails.
 pub async fn apply(
     plan: &Plan,
     desired: &Desired,
     arm: &Client,
     cluster: &Cluster,
+    rates: Rates,
 ) -> Result<(), ApplyError> {
-    let mut run = Run {
+    let mut book = Book::of(cluster);
+    let ledger = |error: BookError| ApplyError {
+        step: "write the ledger".to_owned(),
+        cause: error.into(),
+    };
+    book.change(&plan.noted).await.map_err(ledger)?;
+    let run = Run {
         desired,
         arm,
         cluster,
-        made: BTreeMap::new(),
+        noted: &plan.noted,
+        rates,
+        pacer: Pacer::new(rates.subscription),
+        stop: CancellationToken::new(),
     };
-    for step in &plan.steps {
+    let (group, identities): (Vec<_>, Vec<_>) =
+        lanes(&plan.steps).partition(|(identity, _)| identity.is_none());
+    let group = stream::iter(group).then(|(_, steps)| run.lane(steps));
+    let identities = stream::iter(identities).map(|(_, steps)| run.lane(steps));
+    let mut ended = pin!(group.chain(identities.buffer_unordered(LANES)));
+    let mut outcome = Ok(());
+    let mut confirmed = Instant::now();
+    let mut done = Change::default();
+    while let Some((made, ended)) = ended.next().await {
+        done.put.extend(made.put);
+        outcome = outcome.and(ended);
+        if confirmed.elapsed() >= CONFIRM_PAUSE {
+            book.change(&done).await.map_err(ledger)?;
+            (confirmed, done) = (Instant::now(), Change::default());
+        }
+    }
+    let confirmed = book.change(&done).await.map_err(ledger);
+    outcome.and(confirmed)
+}
+
+/// The steps of each identity, and of none.
+fn lanes(steps: &[Step]) -> impl Iterator<Item = (Option<&str>, &[Step])> {
+    let chunks = steps.chunk_by(|a, b| a.identity() == b.identity());
+    chunks.map(|steps| (steps.first().and_then(Step::identity), steps))
+}
+
+struct Run<'a> {
+    desired: &'a Desired,
+    arm: &'a Client,
+    cluster: &'a Cluster,
+    noted: &'a Change,
+    rates: Rates,
+    /// Of the subscription's writes.
+    pacer: Pacer,
+    stop: CancellationToken,
+}
+
+/// One identity's way through its steps.
+#[derive(Default)]
+struct Lane<'a> {
+    /// The ids of the identity if it was made on the way.
+    made: BTreeMap<&'a str, IdentityIds>,
+    turns: Turns,
+}
+
+impl<'a> Run<'a> {
+    /// Carries out the steps of one identity; what was made, and the error that ended it.
+    async fn lane(&self, steps: &'a [Step]) -> (Change, Result<(), ApplyError>) {
+        let mut lane = Lane::default();
+        let mut done = Change::default();
+        for step in steps {
+            if self.stop.is_cancelled() {
+                break;
+            }
+            if let Err(error) = self.take(step, &mut lane).await {
+                self.stop.cancel();
+                return (done, Err(error));
+            }
+            // What has no entry of its own (annotations, of a ServiceAccount that setup made) was not noted.
+            if let Some(made) = makes(step, &self.desired.group)
+                && self.noted.put.contains_key(&made)
+            {
+                done.put.insert(made, State::Made);
+            }
+        }
+        (done, Ok(()))
+    }
+
+    async fn take(&self, step: &'a Step, lane: &mut Lane<'a>) -> Result<(), ApplyError> {
+        if step.is_paced() {
+            let own = &mut lane.turns;
+            self.pacer.turn_of(own, self.rates.identity).await;
+        }
         let start = Instant::now();
-        let outcome = run.carry_out(step).await;
+        let outcome = self.carry_out(step, lane).await;
         let duration_ms = start.elapsed().as_millis();
         match outcome {
             Ok(Some(correlation_id)) => {
@@ -69,21 +168,15 @@ pub async fn apply(
                 return Err(ApplyError { step, cause });
             }
         }
+        Ok(())
     }
-    Ok(())
-}
 
-struct Run<'a> {
-    desired: &'a Desired,
-    arm: &'a Client,
-    cluster: &'a Cluster,
-    /// The ids of the identities made on the way.
-    made: BTreeMap<&'a str, IdentityIds>,
-}
-
-impl<'a> Run<'a> {
     /// Carries out one step; gives ARM's correlation id if ARM was called.
-    async fn carry_out(&mut self, step: &'a Step) -> Result<Option<String>, ApplyCause> {
+    async fn carry_out(
+        &self,
+        step: &'a Step,
+        lane: &mut Lane<'a>,
+    ) -> Result<Option<String>, ApplyCause> {
         match step {
             Step::CreateResourceGroup { name: _, location } => {
                 let put = request::put_group(&self.desired.group, location);
@@ -93,7 +186,7 @@ impl<'a> Run<'a> {
             Step::CreateIdentity { name, location } => {
                 let put = request::put_identity(&self.desired.group, name, location);
                 let answer = persist(async || self.arm.send(&put).await).await?;
-                self.made.insert(name, answer.value.into());
+                lane.made.insert(name, answer.value.into());
                 Ok(Some(answer.correlation_id))
             }
             Step::AssignRole {
@@ -105,7 +198,7 @@ impl<'a> Run<'a> {
             } => {
                 let principal_id = match principal_id {
                     Some(principal_id) => principal_id,
-                    None => &self.made(identity)?.principal_id,
+                    None => &lane.made(identity)?.principal_id,
                 };
                 self.assign(scope, role_definition_id, principal_id).await
             }
@@ -133,17 +226,12 @@ impl<'a> Run<'a> {
                 };
                 let ids = match ids {
                     Some(ids) => ids,
-                    None => self.made(identity)?,
+                    None => lane.made(identity)?,
                 };
                 self.cluster.annotate(&account, ids).await?;
                 Ok(None)
             }
         }
-    }
-
-    fn made(&self, identity: &str) -> Result<&IdentityIds, ApplyCause> {
-        let made = self.made.get(identity);
-        made.ok_or_else(|| ApplyCause::UnknownIdentity(identity.to_owned()))
     }
 
     async fn assign(
@@ -173,5 +261,12 @@ impl<'a> Run<'a> {
         let put = request::put_credential(&self.desired.group, identity, name, trust);
         let Answer { correlation_id, .. } = persist(async || self.arm.send(&put).await).await?;
         Ok(Some(correlation_id))
+    }
+}
+
+impl Lane<'_> {
+    fn made(&self, identity: &str) -> Result<&IdentityIds, ApplyCause> {
+        let made = self.made.get(identity);
+        made.ok_or_else(|| ApplyCause::UnknownIdentity(identity.to_owned()))
     }
 }

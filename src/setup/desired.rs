@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::azure::arm::GroupId;
 
 /// Azure's limit of federated credentials for one identity.
@@ -62,7 +64,7 @@ pub struct DesiredRole {
 }
 
 /// A ServiceAccount's address.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ServiceAccountId {
     /// Its namespace.
     pub namespace: String,

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::book::{Book, BookError};
 use super::cluster::{Cluster, ClusterError};
 use super::desired::{Desired, DesiredIdentity, DesiredRole, IssuerSource, ServiceAccountId};
+use super::ledger::Ledger;
 use super::legal::ISSUER;
+use super::pace::{Pacer, Rates};
 use super::retry::persist;
 use super::roles;
 use super::step::IdentityIds;
@@ -25,6 +28,8 @@ pub struct Observed {
     pub roles: BTreeMap<DesiredRole, String>,
     /// Every ServiceAccount of the config.
     pub service_accounts: BTreeMap<ServiceAccountId, ObservedServiceAccount>,
+    /// What earlier runs made.
+    pub ledger: Ledger,
 }
 
 /// A managed identity that is there.
@@ -60,6 +65,9 @@ pub enum ObserveError {
     /// At the cluster.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// In the ledger.
+    #[error(transparent)]
+    Ledger(#[from] BookError),
     /// The AKS cluster is not there.
     #[error("issuer.aks: no cluster {name} in resource group {group}")]
     NoAksCluster {
@@ -95,7 +103,7 @@ pub enum ObserveError {
     BadIssuer(String),
 }
 
-/// Looks at all that `desired` names.
+/// Looks at all that `desired` names, no faster than `rates`.
 ///
 /// # Errors
 /// When Azure or the cluster does not tell.
@@ -103,11 +111,14 @@ pub async fn observe(
     desired: &Desired,
     arm: &Client,
     cluster: &Cluster,
+    rates: Rates,
 ) -> Result<Observed, ObserveError> {
     let group = persist(async || arm.find(&request::get_group(&desired.group)).await).await?;
     let mut identities = BTreeMap::new();
+    let pacer = Pacer::new(rates.lists);
     if group.is_some() {
         for identity in &desired.identities {
+            pacer.turn().await;
             if let Some(found) = observe_identity(desired, arm, identity).await? {
                 identities.insert(identity.name.clone(), found);
             }
@@ -119,6 +130,7 @@ pub async fn observe(
         roles: roles::definitions(desired, arm).await?,
         issuer: observe_issuer(&desired.issuer, arm, cluster).await?,
         service_accounts: observe_service_accounts(desired, cluster).await?,
+        ledger: Book::of(cluster).read().await?,
     })
 }
 
@@ -133,11 +145,12 @@ async fn observe_identity(
         return Ok(None);
     };
     let list = request::list_credentials(&desired.group, name);
+    let scopes = identity.roles.iter().map(|role| role.scope.as_str());
     let location = found.location.clone();
     let ids = IdentityIds::from(found);
     Ok(Some(ObservedIdentity {
         credentials: persist(async || arm.list(&list).await).await?,
-        assignments: roles::assignments(&identity.roles, &ids.principal_id, arm).await?,
+        assignments: roles::assignments(scopes, &ids.principal_id, arm).await?,
         location,
         ids,
     }))

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::desired::{
     CREDENTIALS_PER_IDENTITY, Desired, DesiredIdentity, LIMIT_OPTIONS, ServiceAccountId,
 };
+use super::ledger::Change;
 use super::observe::{Observed, ObservedIdentity, ObservedServiceAccount};
 use super::step::{IdentityIds, Step};
 use crate::azure::arm::{FederatedCredential, Trust, role_guid, same_name};
@@ -24,6 +25,9 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What differs from the config and is left alone.
     pub adopted: Vec<Adopted>,
+    /// What the ledger is to say before the first step.
+    #[serde(skip)]
+    pub noted: Change,
 }
 
 /// Something that is there, differs from what would have been made, and does.
@@ -115,6 +119,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, PlanError> {
     for identity in &desired.identities {
         plan_identity(&mut plan, desired, observed, identity)?;
     }
+    plan.noted = observed.ledger.noted(&desired.group, observed, &plan.steps);
     Ok(plan)
 }
 
@@ -324,6 +329,7 @@ mod tests {
     use crate::names::{CLIENT_ID, TENANT_ID};
     use crate::setup::config;
     use crate::setup::desired::{Desired, DesiredRole, ServiceAccountId};
+    use crate::setup::ledger::Ledger;
     use crate::setup::observe::{Observed, ObservedIdentity, ObservedServiceAccount};
     use crate::setup::step::IdentityIds;
 
@@ -386,6 +392,7 @@ mod tests {
             identities: BTreeMap::from([("idA".to_owned(), identity)]),
             roles: BTreeMap::new(),
             service_accounts: BTreeMap::from([(account(), annotated("c", "t"))]),
+            ledger: Ledger::default(),
         }
     }
 

@@ -36,15 +36,14 @@ pub(super) async fn definitions(
     Ok(definitions)
 }
 
-/// What a principal has at exactly the scopes of `roles`.
+/// What a principal has at exactly these scopes.
 pub(super) async fn assignments(
-    roles: &[DesiredRole],
+    scopes: impl Iterator<Item = &str>,
     principal_id: &str,
     arm: &Client,
 ) -> Result<Vec<RoleAssignment>, ArmError> {
-    let scopes: BTreeSet<_> = roles.iter().map(|role| &role.scope).collect();
     let mut found = Vec::new();
-    for scope in scopes {
+    for scope in scopes.collect::<BTreeSet<_>>() {
         let list = request::list_assignments(scope, principal_id);
         let there = listed(persist(async || arm.list(&list).await).await)?;
         // The list has what is inherited too, which a later change elsewhere may take away.

@@ -102,7 +102,7 @@ impl From<ManagedIdentity> for IdentityIds {
 }
 
 /// A step as the table shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// create, update, assign or annotate.
     pub action: &'static str,
@@ -129,6 +129,32 @@ impl Step {
             identity: identity.to_owned(),
             ids,
             create,
+        }
+    }
+
+    /// The identity it is for; none is the group's.
+    #[must_use]
+    pub fn identity(&self) -> Option<&str> {
+        match self {
+            Self::CreateResourceGroup { .. } => None,
+            Self::CreateIdentity { name, .. } => Some(name),
+            Self::CreateFederatedCredential { identity, .. }
+            | Self::UpdateFederatedCredential { identity, .. }
+            | Self::AssignRole { identity, .. }
+            | Self::AnnotateServiceAccount { identity, .. } => Some(identity),
+        }
+    }
+
+    /// Whether it counts against the limits of managed identities.
+    #[must_use]
+    pub fn is_paced(&self) -> bool {
+        match self {
+            Self::CreateIdentity { .. }
+            | Self::CreateFederatedCredential { .. }
+            | Self::UpdateFederatedCredential { .. } => true,
+            Self::CreateResourceGroup { .. }
+            | Self::AssignRole { .. }
+            | Self::AnnotateServiceAccount { .. } => false,
         }
     }
 
@@ -209,9 +235,14 @@ impl Step {
     }
 }
 
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.action, self.kind, self.name)
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let row = self.row();
-        write!(f, "{} {} {}", row.action, row.kind, row.name)
+        write!(f, "{}", self.row())
     }
 }

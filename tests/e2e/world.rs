@@ -124,6 +124,7 @@ impl World {
             .namespace("walk", json!({"azure.workload.identity/use": "true"}))
             .await;
         world.namespace("plain", json!({})).await;
+        world.namespace("identity-injector-system", json!({})).await;
         world.register_webhook().await;
         world
     }

@@ -8,11 +8,13 @@
 
 mod cluster;
 mod endless;
+mod pace;
 mod peers;
 mod roles;
 mod script;
 mod sign_in;
 mod transport;
+mod whole;
 mod world;
 
 use std::process::Command;
@@ -21,6 +23,7 @@ use std::time::Duration;
 
 use identity_injector::setup::config;
 use identity_injector::setup::desired::Desired;
+use identity_injector::setup::pace::Rates;
 use identity_injector::setup::plan::{Plan, credential_name};
 use identity_injector::setup::{SetupError, apply, look};
 use serde_json::{Value, json};
@@ -51,9 +54,13 @@ fn desired() -> Desired {
 }
 
 async fn run(desired: &Desired, peer: Arc<impl Peer>) -> Result<Plan, SetupError> {
+    run_at(Rates::PUBLISHED, desired, peer).await
+}
+
+async fn run_at(rates: Rates, desired: &Desired, peer: Arc<impl Peer>) -> Result<Plan, SetupError> {
     let (arm, cluster) = clients(peer);
     let plan = look(desired, &arm, &cluster).await?;
-    apply::apply(&plan, desired, &arm, &cluster).await?;
+    apply::apply(&plan, desired, &arm, &cluster, rates).await?;
     Ok(plan)
 }
 
@@ -462,36 +469,35 @@ async fn a_run_killed_after_any_write_is_finished_by_the_next() {
         "[{namespace: ns, name: sa}, {namespace: ns, name: sb}]",
     );
     let desired = config::parse(&config).unwrap();
+    let rates = Rates::UNLIMITED;
     let whole = World::with_namespace("ns");
-    run(&desired, whole.clone()).await.unwrap();
+    run_at(rates, &desired, whole.clone()).await.unwrap();
     let writes = whole.take_writes();
+    let of_ledger = 3;
     assert_eq!(
-        writes, 6,
-        "group, identity, two credentials, two service accounts"
+        writes,
+        6 + of_ledger,
+        "group, identity, two credentials, two service accounts; the ledger made, noted, confirmed"
     );
 
     for answered in 0..writes {
+        let case = format!("killed after write {}", answered + 1);
         let world = World::with_namespace("ns");
         world.die_after(Some(answered));
-        let first = timeout(Duration::from_secs(1), run(&desired, world.clone())).await;
-        assert!(first.is_err(), "killed after write {}", answered + 1);
+        let first = run_at(rates, &desired, world.clone());
+        let first = timeout(Duration::from_secs(1), first).await;
+        assert!(first.is_err(), "{case}");
         world.die_after(None);
         world.take_writes();
-        run(&desired, world.clone()).await.unwrap();
+        run_at(rates, &desired, world.clone()).await.unwrap();
+        assert_eq!(world.objects(), whole.objects(), "{case}");
+        world.take_writes();
+        run_at(rates, &desired, world.clone()).await.unwrap();
         assert_eq!(
             world.take_writes(),
-            writes - answered - 1,
-            "after write {}",
-            answered + 1
+            0,
+            "{case}: a third run has nothing to do"
         );
-        assert_eq!(
-            world.objects(),
-            whole.objects(),
-            "after write {}",
-            answered + 1
-        );
-        run(&desired, world.clone()).await.unwrap();
-        assert_eq!(world.take_writes(), 0, "a third run has nothing to do");
     }
 }
 

@@ -13,12 +13,12 @@ mod resource;
 mod role;
 mod transport;
 
-pub use answer::{Answer, Page};
+pub use answer::{Answer, Deleted, Page};
 pub use client::Client;
 pub use error::{ArmError, Failure, FailureKind};
 pub use request::{GroupId, Request};
 pub use resource::{
-    FederatedCredential, ManagedCluster, ManagedIdentity, ResourceGroup, RoleAssignment,
+    FederatedCredential, ManagedCluster, ManagedIdentity, Resource, ResourceGroup, RoleAssignment,
     RoleDefinition, Trust,
 };
 pub use role::{assignment_name, role_guid};

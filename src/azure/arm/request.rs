@@ -7,9 +7,9 @@ use azure_core::http::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::answer::Page;
+use super::answer::{Deleted, Page};
 use super::resource::{
-    FederatedCredential, ManagedCluster, ManagedIdentity, ResourceGroup, RoleAssignment,
+    FederatedCredential, ManagedCluster, ManagedIdentity, Resource, ResourceGroup, RoleAssignment,
     RoleDefinition, Trust,
 };
 
@@ -53,6 +53,20 @@ pub fn put_group(group: &GroupId, location: &str) -> Request<ResourceGroup> {
     Request::put(group_path(group), GROUPS_VERSION, body)
 }
 
+/// Deletes a resource group and all that is in it.
+#[must_use]
+pub fn delete_group(group: &GroupId) -> Request<Deleted> {
+    Request::delete(group_path(group), GROUPS_VERSION)
+}
+
+/// Lists what stands in a resource group.
+#[must_use]
+pub fn list_resources(group: &GroupId) -> Request<Page<Resource>> {
+    let mut path = group_path(group);
+    path.push("resources".to_owned());
+    Request::get(path, GROUPS_VERSION)
+}
+
 /// Reads a managed identity.
 #[must_use]
 pub fn get_identity(group: &GroupId, name: &str) -> Request<ManagedIdentity> {
@@ -64,6 +78,12 @@ pub fn get_identity(group: &GroupId, name: &str) -> Request<ManagedIdentity> {
 pub fn put_identity(group: &GroupId, name: &str, location: &str) -> Request<ManagedIdentity> {
     let body = json!({"location": location});
     Request::put(identity_path(group, name), IDENTITIES_VERSION, body)
+}
+
+/// Deletes a managed identity, with its federated credentials.
+#[must_use]
+pub fn delete_identity(group: &GroupId, name: &str) -> Request<Deleted> {
+    Request::delete(identity_path(group, name), IDENTITIES_VERSION)
 }
 
 /// Lists the federated credentials of an identity.
@@ -88,6 +108,14 @@ pub fn put_credential(
         "audiences": [trust.audience],
     }});
     Request::put(path, IDENTITIES_VERSION, body)
+}
+
+/// Deletes a federated credential.
+#[must_use]
+pub fn delete_credential(group: &GroupId, identity: &str, name: &str) -> Request<Deleted> {
+    let mut path = credentials_path(group, identity);
+    path.push(name.to_owned());
+    Request::delete(path, IDENTITIES_VERSION)
 }
 
 /// Finds the roles of this name that can be given at a scope.
@@ -132,6 +160,14 @@ pub fn put_assignment(
     Request::put(path, ROLES_VERSION, body)
 }
 
+/// Takes a role back.
+#[must_use]
+pub fn delete_assignment(scope: &str, name: &str) -> Request<Deleted> {
+    let mut path = role_path(scope, "roleAssignments");
+    path.push(name.to_owned());
+    Request::delete(path, ROLES_VERSION)
+}
+
 /// Reads an AKS cluster.
 #[must_use]
 pub fn get_cluster(group: &GroupId, name: &str) -> Request<ManagedCluster> {
@@ -148,6 +184,13 @@ impl<T> Request<T> {
             filter: None,
             body: None,
             answer: PhantomData,
+        }
+    }
+
+    fn delete(path: Vec<String>, api_version: &'static str) -> Self {
+        Self {
+            method: Method::Delete,
+            ..Self::get(path, api_version)
         }
     }
 

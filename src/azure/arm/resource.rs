@@ -1,5 +1,7 @@
 //! The Azure resources that setup reads and makes, with the fields it uses.
 
+use std::fmt;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// A resource group.
@@ -9,6 +11,22 @@ pub struct ResourceGroup {
     pub name: String,
     /// Where its metadata lives, as Azure normalises it (`westus2`).
     pub location: String,
+}
+
+/// Any resource, as a list of a group's content has it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Resource {
+    /// Its name.
+    pub name: String,
+    /// Its type, as `Microsoft.ManagedIdentity/userAssignedIdentities`.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.kind)
+    }
 }
 
 /// A user-assigned managed identity.
