@@ -23,7 +23,7 @@ use super::pace::{LANES, Pacer, Rates, Turns};
 use super::plan::Plan;
 use super::retry::persist;
 use super::step::{IdentityIds, Step};
-use crate::azure::arm::{Answer, ArmError, Client, FailureKind, Trust, assignment_name, request};
+use crate::azure::arm::{ArmError, Client, FailureKind, Trust, assignment_name, request};
 
 /// How long what was made may wait to be confirmed. The ledger is written whole: each time would be often.
 const CONFIRM_PAUSE: Duration = Duration::from_secs(30);
@@ -91,6 +91,7 @@ pub async fn apply(
     let mut done = Change::default();
     while let Some((made, ended)) = ended.next().await {
         done.put.extend(made.put);
+        done.strike.extend(made.strike);
         outcome = outcome.and(ended);
         if confirmed.elapsed() >= CONFIRM_PAUSE {
             book.change(&done).await.map_err(ledger)?;
@@ -118,6 +119,14 @@ struct Run<'a> {
     stop: CancellationToken,
 }
 
+/// What came of a step.
+enum Outcome {
+    /// Done, with ARM's correlation id if ARM was called.
+    Done(Option<String>),
+    /// Another made the same meanwhile, under a name of his own; ARM's correlation id.
+    Adopted(String),
+}
+
 /// One identity's way through its steps.
 #[derive(Default)]
 struct Lane<'a> {
@@ -135,21 +144,26 @@ impl<'a> Run<'a> {
             if self.stop.is_cancelled() {
                 break;
             }
-            if let Err(error) = self.take(step, &mut lane).await {
-                self.stop.cancel();
-                return (done, Err(error));
-            }
+            let outcome = match self.take(step, &mut lane).await {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    self.stop.cancel();
+                    return (done, Err(error));
+                }
+            };
             // What has no entry of its own (annotations, of a ServiceAccount that setup made) was not noted.
-            if let Some(made) = makes(step, &self.desired.group)
-                && self.noted.put.contains_key(&made)
-            {
-                done.put.insert(made, State::Made);
+            let made = makes(step, &self.desired.group);
+            let made = made.filter(|made| self.noted.put.contains_key(made));
+            match (made, outcome) {
+                (Some(made), Outcome::Done(_)) => drop(done.put.insert(made, State::Made)),
+                (Some(made), Outcome::Adopted(_)) => drop(done.strike.insert(made)),
+                (None, _) => {}
             }
         }
         (done, Ok(()))
     }
 
-    async fn take(&self, step: &'a Step, lane: &mut Lane<'a>) -> Result<(), ApplyError> {
+    async fn take(&self, step: &'a Step, lane: &mut Lane<'a>) -> Result<Outcome, ApplyError> {
         if step.is_paced() {
             let own = &mut lane.turns;
             self.pacer.turn_of(own, self.rates.identity).await;
@@ -157,37 +171,39 @@ impl<'a> Run<'a> {
         let start = Instant::now();
         let outcome = self.carry_out(step, lane).await;
         let duration_ms = start.elapsed().as_millis();
-        match outcome {
-            Ok(Some(correlation_id)) => {
+        match &outcome {
+            Ok(Outcome::Done(Some(correlation_id))) => {
                 tracing::info!(duration_ms, correlation_id, "{step}: done");
             }
-            Ok(None) => tracing::info!(duration_ms, "{step}: done"),
-            Err(cause) => {
-                tracing::error!(duration_ms, "{step}: failed");
-                let step = step.to_string();
-                return Err(ApplyError { step, cause });
+            Ok(Outcome::Done(None)) => tracing::info!(duration_ms, "{step}: done"),
+            Ok(Outcome::Adopted(correlation_id)) => {
+                tracing::info!(
+                    duration_ms,
+                    correlation_id,
+                    "{step}: another made it meanwhile, used as it is"
+                );
             }
+            Err(_) => tracing::error!(duration_ms, "{step}: failed"),
         }
-        Ok(())
+        outcome.map_err(|cause| ApplyError {
+            step: step.to_string(),
+            cause,
+        })
     }
 
-    /// Carries out one step; gives ARM's correlation id if ARM was called.
-    async fn carry_out(
-        &self,
-        step: &'a Step,
-        lane: &mut Lane<'a>,
-    ) -> Result<Option<String>, ApplyCause> {
+    /// Carries out one step.
+    async fn carry_out(&self, step: &'a Step, lane: &mut Lane<'a>) -> Result<Outcome, ApplyCause> {
         match step {
             Step::CreateResourceGroup { name: _, location } => {
                 let put = request::put_group(&self.desired.group, location);
                 let answer = persist(async || self.arm.send(&put).await).await?;
-                Ok(Some(answer.correlation_id))
+                Ok(Outcome::Done(Some(answer.correlation_id)))
             }
             Step::CreateIdentity { name, location } => {
                 let put = request::put_identity(&self.desired.group, name, location);
                 let answer = persist(async || self.arm.send(&put).await).await?;
                 lane.made.insert(name, answer.value.into());
-                Ok(Some(answer.correlation_id))
+                Ok(Outcome::Done(Some(answer.correlation_id)))
             }
             Step::AssignRole {
                 identity,
@@ -229,7 +245,7 @@ impl<'a> Run<'a> {
                     None => lane.made(identity)?,
                 };
                 self.cluster.annotate(&account, ids).await?;
-                Ok(None)
+                Ok(Outcome::Done(None))
             }
         }
     }
@@ -239,14 +255,13 @@ impl<'a> Run<'a> {
         scope: &str,
         role_definition_id: &str,
         principal_id: &str,
-    ) -> Result<Option<String>, ApplyCause> {
+    ) -> Result<Outcome, ApplyCause> {
         let name = assignment_name(scope, principal_id, role_definition_id);
         let put = request::put_assignment(scope, name, role_definition_id, principal_id);
         match persist(async || self.arm.send(&put).await).await {
-            Ok(answer) => Ok(Some(answer.correlation_id)),
-            // Another made it meanwhile, under a name of his own.
+            Ok(answer) => Ok(Outcome::Done(Some(answer.correlation_id))),
             Err(ArmError::Refused(failure)) if failure.kind == FailureKind::AlreadyAssigned => {
-                Ok(Some(failure.correlation_id))
+                Ok(Outcome::Adopted(failure.correlation_id))
             }
             Err(error) => Err(error.into()),
         }
@@ -257,10 +272,27 @@ impl<'a> Run<'a> {
         identity: &str,
         name: &str,
         trust: &Trust,
-    ) -> Result<Option<String>, ApplyCause> {
-        let put = request::put_credential(&self.desired.group, identity, name, trust);
-        let Answer { correlation_id, .. } = persist(async || self.arm.send(&put).await).await?;
-        Ok(Some(correlation_id))
+    ) -> Result<Outcome, ApplyCause> {
+        let group = &self.desired.group;
+        let put = request::put_credential(group, identity, name, trust);
+        let failure = match persist(async || self.arm.send(&put).await).await {
+            Ok(answer) => return Ok(Outcome::Done(Some(answer.correlation_id))),
+            Err(ArmError::Refused(failure)) if failure.kind == FailureKind::AlreadyTrusted => {
+                failure
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let list = request::list_credentials(group, identity);
+        let there = persist(async || self.arm.list(&list).await).await?;
+        let trusted = there.iter().any(|there| {
+            there.issuer == trust.issuer
+                && there.subject.as_ref() == Some(&trust.subject)
+                && there.audiences == [trust.audience.as_str()]
+        });
+        match trusted {
+            true => Ok(Outcome::Adopted(failure.correlation_id)),
+            false => Err(ArmError::Refused(failure).into()),
+        }
     }
 }
 

@@ -69,7 +69,7 @@ impl<'a> Book<'a> {
     /// When it can't be read.
     pub async fn read(&self) -> Result<Ledger, BookError> {
         match self.find().await? {
-            Some(map) => self.ledger(map.data.unwrap_or_default()),
+            Some(map) => self.ledger(&map.data.unwrap_or_default()),
             None => Ok(Ledger::default()),
         }
     }
@@ -88,7 +88,7 @@ impl<'a> Book<'a> {
                 None => match self.find().await? {
                     Some(map) => Known {
                         version: map.metadata.resource_version,
-                        ledger: self.ledger(map.data.unwrap_or_default())?,
+                        ledger: self.ledger(&map.data.unwrap_or_default())?,
                     },
                     None if change.put.is_empty() => return Ok(()),
                     None => {
@@ -209,8 +209,8 @@ impl<'a> Book<'a> {
             .resource_version)
     }
 
-    fn ledger(&self, data: BTreeMap<String, String>) -> Result<Ledger, BookError> {
-        Ledger::read(&data).map_err(|(key, cause)| BookError::Unreadable {
+    fn ledger(&self, data: &BTreeMap<String, String>) -> Result<Ledger, BookError> {
+        Ledger::read(data).map_err(|(key, cause)| BookError::Unreadable {
             name: self.name(),
             key,
             cause,

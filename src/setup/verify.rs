@@ -152,17 +152,14 @@ impl Proof<'_> {
             }
         }
         let audience = &self.desired.audience;
-        let assertion = self
-            .cluster
-            .token(account, audience)
-            .await
-            .map_err(unknown)?;
         let wanted = Wanted {
             tenant_id: ids.tenant_id.as_str().into(),
             client_id: ids.client_id.as_str().into(),
             resource: self.resource.to_owned(),
         };
         loop {
+            let assertion = self.cluster.token(account, audience).await;
+            let assertion = assertion.map_err(unknown)?;
             let request = Uuid::new_v4();
             let exchanged = self
                 .entra
@@ -212,6 +209,46 @@ impl fmt::Display for Finding {
         match self.reason.as_str() {
             "" => write!(f, "{verdict:7}  {account} as {identity}"),
             reason => write!(f, "{verdict:7}  {account} as {identity}: {reason}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::HeaderMap;
+
+    use super::pause;
+    use crate::azure::aadsts::fault;
+    use crate::azure::token_error::{Hints, TokenError};
+
+    #[test]
+    fn pauses() {
+        // code, seconds until it is asked again; none is told at once
+        let table = [
+            (70021, Some(30)),
+            (700211, Some(30)),
+            (700213, Some(30)),
+            (700016, Some(30)),
+            (700024, Some(5)),
+            (90033, Some(5)),
+            (700212, None),
+            (7002138, None),
+            (500011, None),
+            (53003, None),
+        ];
+        for (code, seconds) in table {
+            let error = TokenError::Refused {
+                code,
+                class: fault(code).class,
+                claims: None,
+                description: String::new(),
+                correlation_id: None,
+                hints: Hints::of(&HeaderMap::new(), 0),
+            };
+            let expected = seconds.map(Duration::from_secs);
+            assert_eq!(pause(&error), expected, "AADSTS{code}");
         }
     }
 }

@@ -284,12 +284,27 @@ async fn waits_out_what_passes() {
         ..arm_error(429, "TooManyRequests", "slow down")
     };
     let hidden = || arm_error(404, "ParentResourceNotFound", "not there yet");
+    let no_graph = || arm_error(404, "NotFound", "MS Graph resource not found");
     let unwell = || arm_error(503, "ServiceUnavailable", "try later");
     // what passes, and the seconds it costs
     let table = [
         ("another writer", vec![concurrent(), concurrent()], 5 + 10),
         ("throttling", vec![throttled(), throttled()], 17 + 17),
         ("replication", vec![hidden(), hidden(), hidden()], 3 * 5),
+        (
+            "replication of the principal",
+            vec![no_graph(), no_graph()],
+            2 * 5,
+        ),
+        (
+            "throttling under another name",
+            vec![arm_error(
+                429,
+                "RetryableErrorDueToAnotherOperation",
+                "busy",
+            )],
+            10,
+        ),
         ("an outage", vec![unwell(), unwell(), unwell()], 1 + 2 + 4),
     ];
     for (name, refusals, seconds) in table {
@@ -314,8 +329,39 @@ async fn gives_up_on_an_identity_that_never_shows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stops_at_what_does_not_pass() {
+async fn adopts_what_another_made_meanwhile() {
     let exists = "Issuer and subject combination already exists for this Managed Identity.";
+    let other = credential_json("theirs", SUBJECT, "api://other");
+    // the status, what the list then has, and what is said
+    let table = [
+        (409, vec![right_credential("theirs")], ""),
+        (400, vec![right_credential("theirs")], ""),
+        (409, vec![other], "run again and it is adopted"),
+        (409, vec![], "run again and it is adopted"),
+    ];
+    for (status, there, said) in table {
+        let mut exchanges = look_at(&[]);
+        let refusal = arm_error(status, "Conflict", exists);
+        exchanges.push(put_credential(&our_credential(), refusal));
+        exchanges.push(list_credentials(&there));
+        let script = Script::new(exchanges);
+        let error = run(&desired(), script.clone()).await.err();
+        script.finish();
+        let error = error.map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(error.is_empty(), said.is_empty(), "{status}: {error}");
+        assert!(error.contains(said), "{status}: {error}");
+        let ledger = script.ledger();
+        let entries = ledger["data"].to_string().contains(&our_credential());
+        assert_eq!(
+            entries,
+            !said.is_empty(),
+            "what is adopted is not in the ledger: {ledger}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stops_at_what_does_not_pass() {
     let table = [
         (
             403,
@@ -324,7 +370,43 @@ async fn stops_at_what_does_not_pass() {
             "Managed Identity Contributor",
         ),
         (403, "RequestDisallowedByPolicy", "denied", "Azure Policy"),
-        (409, "Conflict", exists, "run again and it is adopted"),
+        (
+            403,
+            "LinkedAuthorizationFailed",
+            "no permission on the linked scope",
+            "Managed Identity Contributor",
+        ),
+        (409, "ScopeLocked", "a lock", "remove the lock"),
+        (
+            409,
+            "ResourceGroupBeingDeleted",
+            "being deleted",
+            "wait for the deletion",
+        ),
+        (
+            409,
+            "MissingSubscriptionRegistration",
+            "not registered",
+            "az provider register --namespace Microsoft.ManagedIdentity",
+        ),
+        (
+            404,
+            "SubscriptionNotFound",
+            "no such subscription",
+            "check `subscription`",
+        ),
+        (
+            401,
+            "InvalidAuthenticationTokenTenant",
+            "wrong tenant",
+            "sign in again, in the subscription's tenant",
+        ),
+        (
+            400,
+            "BadRequest",
+            "Federated identity credentials must have exactly one audience.",
+            "the request is at fault",
+        ),
         (
             405,
             "MethodNotAllowed",

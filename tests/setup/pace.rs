@@ -41,10 +41,10 @@ impl Peer for Limited {
             let now = self.start.elapsed();
             let mut seen = self.seen.lock().unwrap();
             let last = seen.written.insert(name, now);
-            let a_second_ago = seen.times.iter().rev().take(2).last().copied();
-            let of_identity = last.is_some_and(|last| now - last < Duration::from_secs(4));
-            let of_subscription = seen.times.len() > 1
-                && a_second_ago.is_some_and(|before| now - before < Duration::from_secs(1));
+            let last_but_one = seen.times.iter().rev().nth(1);
+            let second = Duration::from_secs(1);
+            let of_subscription = last_but_one.is_some_and(|before| now - *before < second);
+            let of_identity = last.is_some_and(|last| now - last < 4 * second);
             if of_identity || of_subscription {
                 seen.too_fast.push(format!("{} at {now:?}", call.line));
             }

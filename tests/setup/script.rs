@@ -43,6 +43,11 @@ impl Script {
 }
 
 impl Script {
+    /// The ledger's ConfigMap.
+    pub fn ledger(&self) -> Value {
+        self.ledger.lock().unwrap().clone().unwrap_or_default()
+    }
+
     fn keep(&self, call: Call) -> Reply {
         let mut ledger = self.ledger.lock().unwrap();
         if !call.line.starts_with("k8s GET") {

@@ -3,11 +3,14 @@
 mod scene;
 mod verify;
 
+use std::time::Duration;
+
 use futures::stream::{self, StreamExt};
+use identity_injector::setup::config;
 use reqwest::Method;
 use serde_json::{Value, json};
-use simazure::Fault;
 use simazure::faults::{Act, Moment, Room};
+use simazure::{Fault, Lags};
 
 use scene::{Death, Scene};
 
@@ -113,6 +116,39 @@ async fn two_runs_at_once_both_end() {
     // A run whose annotations are there already may have lost to the other; neither may fail.
     assert_eq!((one.1, other.1), (None, None));
     assert_eq!(case.state().await, whole.state().await);
+}
+
+#[tokio::test]
+async fn two_clusters_share_an_identity() {
+    let write = Duration::from_millis(300);
+    let lags = Lags {
+        write,
+        ..Lags::default()
+    };
+    let scene = Scene::start_with(lags).await;
+    let cases = ["one", "other"].map(|name| {
+        let mut case = scene.case(name);
+        let shared = case
+            .text
+            .replace(&format!("{{name: {name}, loc"), "{name: shared, loc");
+        let shared = shared.replace(&format!("resourceGroups/{name}"), "resourceGroups/shared");
+        case.desired = config::parse(&shared).unwrap();
+        case
+    });
+    let [one, other] = &cases;
+    let (first, second) = tokio::join!(one.apply(Death::Never), other.apply(Death::Never));
+    assert_eq!((first.1, second.1), (None, None));
+    let journal = scene.azure.journal();
+    let concurrent = journal.iter().filter(|entry| {
+        let error = entry.details.error.as_deref().unwrap_or_default();
+        error.starts_with("ConcurrentFederated")
+    });
+    assert!(concurrent.count() > 0, "the two met");
+    // Each has its own ledger, and takes back its own alone.
+    assert_eq!(one.destroy(Death::Never).await.1, None);
+    let state = other.state().await.join("\n");
+    assert_eq!(state.matches("credential Fed").count(), 3, "{state}");
+    assert_eq!(other.destroy(Death::Never).await.1, None);
 }
 
 #[tokio::test]

@@ -90,11 +90,16 @@ impl HttpClient for Fused<Transport> {
 
 impl Scene {
     pub async fn start() -> Self {
+        Self::start_with(simazure::Lags::default()).await
+    }
+
+    pub async fn start_with(lags: simazure::Lags) -> Self {
         // Another test of this process may have set it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let kube = simkube::start(simkube::Options::default()).await.unwrap();
         let azure = simazure::start(simazure::Options {
             issuer_cas: vec![kube.ca_pem().to_owned()],
+            lags,
             ..Default::default()
         });
         let folder = tempfile::tempdir().unwrap();
@@ -247,7 +252,7 @@ impl Case<'_> {
                 lines.push(format!("identity {}", resource.name));
                 let list = request::list_credentials(group, &resource.name);
                 for credential in arm.list(&list).await.unwrap() {
-                    lines.push(format!("credential {:?}", credential));
+                    lines.push(format!("credential {credential:?}"));
                 }
                 let scope = format!("/subscriptions/{}", group.subscription);
                 let list = request::list_assignments(&scope, &identity.principal_id);
