@@ -12,6 +12,7 @@ pub mod config;
 mod connect;
 pub mod desired;
 pub mod destroy;
+pub mod emit;
 pub mod ledger;
 mod legal;
 pub mod observe;
@@ -46,6 +47,7 @@ use apply::ApplyError;
 use cluster::Cluster;
 use config::ConfigError;
 use desired::Desired;
+use emit::Format;
 use observe::ObserveError;
 use pace::Rates;
 use plan::{Plan, PlanError};
@@ -73,6 +75,16 @@ pub enum Command {
         /// Print the steps and write nothing: the same as `plan`
         #[arg(long, env = "SETUP_DRY_RUN")]
         dry_run: bool,
+        /// The common ones.
+        #[command(flatten)]
+        options: Box<Options>,
+    },
+    /// Print the steps that `apply` would take as a script, to be run by who may; nothing is written
+    #[command(after_help = EXIT_CODES)]
+    Emit {
+        /// What the script is for
+        #[arg(value_enum)]
+        format: Format,
         /// The common ones.
         #[command(flatten)]
         options: Box<Options>,
@@ -117,6 +129,7 @@ pub enum Command {
 enum Task {
     Plan,
     Apply,
+    Emit(Format),
     Verify(Waits),
     PlanRemoval,
     Destroy,
@@ -124,7 +137,7 @@ enum Task {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0   plan: nothing to do; apply, destroy: done; verify: every ServiceAccount got a token
+  0   plan: nothing to do; apply, emit, destroy: done; verify: every ServiceAccount got a token
   1   plan: there are steps, or something stands in their way; apply, destroy: failed; verify: one got none
   2   could not look: sign-in, Azure or the cluster
   64  the command line or the config file is wrong
@@ -228,6 +241,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<Exit, Failur
             true => (options, Task::Plan),
             false => (options, Task::Apply),
         },
+        Command::Emit { format, options } => (options, Task::Emit(format)),
         Command::Verify {
             settle,
             patience,
@@ -287,6 +301,10 @@ async fn execute(options: &Options, task: Task) -> Result<Exit, SetupError> {
             }
             apply::apply(&plan, &desired, &arm, &cluster, rates).await?;
             tracing::info!(steps = plan.steps.len(), "setup is done");
+        }
+        Task::Emit(format) => {
+            let plan = look(&desired, &arm, &cluster).await?;
+            print(&Ok(emit::emit(&plan, &desired, format)))?;
         }
         Task::Verify(waits) => {
             let entra = connect::entra(options)?;

@@ -7,6 +7,7 @@
 )]
 
 mod cluster;
+mod emit;
 mod endless;
 mod pace;
 mod peers;
