@@ -167,6 +167,7 @@ def everything_goes():
     assert sorted(names(resources.resources.list_by_resource_group("sdk"))) == ["one", "two"]
     kind = "Microsoft.ContainerService/managedClusters"
     assert names(resources.resources.list(filter=f"resourceType eq '{kind}'")) == ["aks"]
+    assert names(resources.resources.list(filter="resourceGroup eq 'aks'")) == ["aks"]
     poller = resources.resource_groups.begin_delete("sdk")
     refused("ResourceGroupBeingDeleted", identities.user_assigned_identities.create_or_update,
             "sdk", "late", {"location": "westus2"})

@@ -31,6 +31,9 @@ struct Args {
     /// AKS cluster that exists from the start; may be repeated
     #[arg(long, value_name = "RG/NAME=ISSUER_URL", value_parser = cluster)]
     cluster: Vec<Cluster>,
+    /// Kubeconfig that `az aks get-credentials` gets of these clusters
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
     /// Resource provider to be registered before its first use, as Microsoft.ManagedIdentity; may be repeated
     #[arg(long, value_name = "NAMESPACE")]
     unregistered: Vec<String>,
@@ -87,19 +90,24 @@ fn cluster(text: &str) -> anyhow::Result<Cluster> {
 
 impl Args {
     fn options(&self) -> anyhow::Result<Options> {
-        let issuer_cas = self
-            .issuer_ca
-            .iter()
-            .map(|file| {
-                std::fs::read_to_string(file)
-                    .with_context(|| format!("--issuer-ca {}", file.display()))
-            })
+        let read = |flag: &str, file: &PathBuf| {
+            std::fs::read_to_string(file).with_context(|| format!("{flag} {}", file.display()))
+        };
+        let issuer_cas = self.issuer_ca.iter();
+        let issuer_cas = issuer_cas
+            .map(|file| read("--issuer-ca", file))
             .collect::<anyhow::Result<_>>()?;
+        let kubeconfig = self.kubeconfig.as_ref();
+        let kubeconfig = kubeconfig.map_or(Ok(String::new()), |file| read("--kubeconfig", file))?;
+        let clusters = self.cluster.iter().map(|cluster| Cluster {
+            kubeconfig: kubeconfig.clone(),
+            ..cluster.clone()
+        });
         Ok(Options {
             bind: self.bind,
             imds_bind: self.imds_bind,
             issuer_cas,
-            clusters: self.cluster.clone(),
+            clusters: clusters.collect(),
             unregistered: self.unregistered.clone(),
             clock: if self.standing_clock {
                 Clock::standing(SystemTime::now())

@@ -492,3 +492,28 @@ async fn an_identitys_token_opens_resource_manager() {
     let last = stage.scene.simulation.journal().pop().unwrap();
     assert_eq!(last.details.client_id.as_deref(), Some(stage.one.as_str()));
 }
+
+#[tokio::test]
+async fn expressions_match_subjects() {
+    let stage = federated().await;
+    let admin = stage.scene.admin_token(ARM).await;
+    let flexible = json!({"properties": {
+        "issuer": stage.issuer.url,
+        "audiences": [scene::AUDIENCE],
+        "claimsMatchingExpression": {"value": "claims['sub'] matches 'repo:*'", "languageVersion": 1},
+    }});
+    let (path, client) = stage.scene.identity(&admin, "flexible").await;
+    let url = format!(
+        "{}{path}/federatedIdentityCredentials/flex?api-version=2025-01-31-preview",
+        stage.scene.simulation.arm
+    );
+    let put = stage.scene.client.put(url).bearer_auth(&admin);
+    assert_eq!(put.json(&flexible).send().await.unwrap().status(), 201);
+    for (subject, expected) in [("repo:one", Value::Null), ("other", json!(7_002_131))] {
+        let mut claims = stage.issuer.claims();
+        claims["sub"] = json!(subject);
+        let assertion = stage.issuer.key.sign(&claims).unwrap();
+        let (_, body) = stage.exchange(&client, &assertion, SCOPE).await;
+        assert_eq!(body["error_codes"][0], expected, "{subject}: {body}");
+    }
+}

@@ -23,9 +23,35 @@ fn first_line(stdout: &mut impl BufRead) -> Value {
     serde_json::from_str(&line).unwrap()
 }
 
+/// Every flag that says how Azure behaves.
+const ALL: [&str; 18] = [
+    "--exit-on-stdin-eof",
+    "--realistic",
+    "--throttling",
+    "--standing-clock",
+    "--identity-lag=1",
+    "--credential-lag=0.5",
+    "--negative-cache=60",
+    "--write-time=1",
+    "--operation-time=1",
+    "--page-size=2",
+    "--unregistered=Microsoft.ManagedIdentity",
+    "--cluster=rg/aks=https://issuer/",
+    "--bind",
+    "127.0.0.1:0",
+    "--imds-bind",
+    "127.0.0.1:0",
+    "--unregistered",
+    "Microsoft.ContainerService",
+];
+
 #[test]
 fn one_line_and_the_ways_to_end() {
-    for (args, by_signal) in [(&["--exit-on-stdin-eof"][..], false), (&[], true)] {
+    for (args, by_signal) in [
+        (&["--exit-on-stdin-eof"][..], false),
+        (&[][..], true),
+        (&ALL[..], false),
+    ] {
         let mut child = spawn(args);
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let line = first_line(&mut stdout);
@@ -64,6 +90,8 @@ fn wrong_arguments_are_named() {
         (["--cluster", "rg=https://issuer"], "RG/NAME=ISSUER_URL"),
         (["--cluster", "rg/aks="], "RG/NAME=ISSUER_URL"),
         (["--issuer-ca", "/nowhere/ca.pem"], "/nowhere/ca.pem"),
+        (["--kubeconfig", "/nowhere/config"], "/nowhere/config"),
+        (["--identity-lag", "1e9"], "--identity-lag must be from 0"),
     ];
     for (args, named) in table {
         let output = spawn(&args).wait_with_output().unwrap();

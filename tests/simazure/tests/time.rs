@@ -35,21 +35,23 @@ async fn lagging(lags: Lags) -> Act {
     .await
 }
 
-/// How many calls at once pass, and what the first refused one says in `Retry-After`.
+/// How many calls at once pass, and what the first refused one says in `Retry-After`; none is refused of 1000.
 async fn burst(
     act: &Act,
     method: &Method,
     paths: impl Iterator<Item = String>,
     body: &Value,
 ) -> (usize, u64) {
-    for (passed, path) in paths.enumerate() {
+    let mut passed = 0;
+    for path in paths.take(1000) {
         let response = act.send(method.clone(), &path, body, &[]).await;
         if response.status().as_u16() == 429 {
             let after = response.headers()["retry-after"].to_str().unwrap();
             return (passed, after.parse().unwrap());
         }
+        passed += 1;
     }
-    panic!("none refused");
+    (passed, 0)
 }
 
 #[tokio::test]

@@ -137,9 +137,9 @@ impl Resources {
     pub(super) fn kubeconfig(&self, at: &Place) -> Result<Reply, Refusal> {
         let cluster = self.group(&at.group)?.cluster(&at.name)?;
         let value = STANDARD.encode(&cluster.kubeconfig);
-        Ok(Reply::ok(
-            json!({"kubeconfigs": [{"name": "clusterUser", "value": value}]}),
-        ))
+        let mut kubeconfigs = vec![json!({"name": "clusterUser", "value": value})];
+        kubeconfigs.retain(|_| !cluster.kubeconfig.is_empty());
+        Ok(Reply::ok(json!({"kubeconfigs": kubeconfigs})))
     }
 }
 

@@ -113,15 +113,12 @@ impl Resources {
             Target::Offers(name) => providers::offers(name)?,
             Target::Groups => self.groups.values().map(Group::json).collect(),
             Target::Everything(group) => {
-                let only = call.query.filtered("resourceType");
-                let mut items = self.collect(group.as_deref(), Group::everything)?;
-                items.retain(|item| {
-                    only.is_none_or(|only| {
-                        item["type"]
-                            .as_str()
-                            .is_some_and(|kind| kind.eq_ignore_ascii_case(only))
-                    })
-                });
+                let group = group.as_deref();
+                let group = group.or_else(|| call.query.filtered("resourceGroup"));
+                let only = call.query.filtered("resourceType").map(str::to_lowercase);
+                let mut items = self.collect(group, Group::everything)?;
+                let kind = |item: &Value| item["type"].as_str().map(str::to_lowercase);
+                items.retain(|item| only.is_none() || kind(item) == only);
                 items
             }
             Target::Identities(group) => self.collect(group.as_deref(), Group::identities_json)?,

@@ -11,7 +11,7 @@ pub mod act;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::routing::get;
 use axum::{Json, Router};
@@ -128,6 +128,8 @@ impl Scene {
         let client = Client::builder()
             .tls_certs_only([ca])
             .no_proxy()
+            // An answer that a standing clock holds back fails its test rather than hangs it.
+            .timeout(Duration::from_secs(20))
             .build()
             .unwrap();
         Self { simulation, client }
