@@ -118,6 +118,10 @@ pub const DEFAULT_AUDIENCE: &str = "api://AzureADTokenExchange";
 pub const MUTATE_PATH: &str = "/mutate-v1-pod";
 /// Path the API server posts what makes pods to, for warnings alone.
 pub const WARN_PATH: &str = "/warn-v1-workload";
+/// Namespace of what we run, and of setup's ledger.
+pub const SYSTEM_NAMESPACE: &str = "identity-injector-system";
+/// ConfigMap in which setup keeps what it made.
+pub const LEDGER: &str = "identity-injector-setup";
 /// Field manager of everything setup applies.
 pub const FIELD_MANAGER: &str = "identity-injector";
 

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Status;
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::time::timeout;
 
 use super::desired::ServiceAccountId;
+use super::removal::FoundAccount;
 use super::step::IdentityIds;
 use crate::kubernetes;
 use crate::names::{CLIENT_ID, FIELD_MANAGER, TENANT_ID};
@@ -28,6 +31,8 @@ pub struct Cluster {
     pub client: kube::Client,
     /// Its address, for messages.
     pub address: String,
+    /// The namespace of setup's ledger.
+    pub ledger_namespace: String,
 }
 
 /// The API server did not do what was asked.
@@ -81,15 +86,16 @@ struct Discovery {
 }
 
 impl Cluster {
-    /// The cluster that `config` leads to.
+    /// The cluster that `config` leads to, with the ledger in this namespace.
     ///
     /// # Errors
     /// When no client can be made.
-    pub fn new(config: kube::Config) -> Result<Self, kubernetes::Error> {
+    pub fn new(config: kube::Config, ledger_namespace: &str) -> Result<Self, kubernetes::Error> {
         let address = config.cluster_url.to_string();
         Ok(Self {
             address: address.trim_end_matches('/').to_owned(),
             client: kubernetes::client(config)?,
+            ledger_namespace: ledger_namespace.to_owned(),
         })
     }
 
@@ -159,11 +165,110 @@ impl Cluster {
         self.ask(operation, asked).await.map(|_| ())
     }
 
+    /// A token of a ServiceAccount for one audience, as its pods get it.
+    ///
+    /// # Errors
+    /// When the API server gives none.
+    pub async fn token(
+        &self,
+        account: &ServiceAccountId,
+        audience: &str,
+    ) -> Result<SecretString, ClusterError> {
+        let wanted = TokenRequest {
+            spec: Some(TokenRequestSpec {
+                audiences: Some(vec![audience.to_owned()]),
+                // The shortest that the API server gives.
+                expiration_seconds: Some(600),
+                ..TokenRequestSpec::default()
+            }),
+            ..TokenRequest::default()
+        };
+        let accounts = self.service_accounts(account);
+        let how = PostParams::default();
+        let asked = accounts.create_token_request(&account.name, &how, &wanted);
+        let operation = format!("POST TokenRequest of ServiceAccount {account}");
+        let answer = self.ask(operation, asked).await?;
+        let token = answer.status.and_then(|status| status.token);
+        Ok(token.unwrap_or_default().into())
+    }
+
+    /// A ServiceAccount's version and managers, if there is one.
+    ///
+    /// # Errors
+    /// When the API server does not tell.
+    pub async fn find_account(
+        &self,
+        account: &ServiceAccountId,
+    ) -> Result<Option<FoundAccount>, ClusterError> {
+        let accounts = self.service_accounts(account);
+        let asked = accounts.get_metadata_opt(&account.name);
+        let operation = format!("GET ServiceAccount {account}");
+        let found = self.ask(operation, asked).await?;
+        Ok(found.map(|object| FoundAccount {
+            version: object.metadata.resource_version,
+            managers: object
+                .metadata
+                .managed_fields
+                .into_iter()
+                .flatten()
+                .filter_map(|entry| entry.manager)
+                .collect(),
+        }))
+    }
+
+    /// Takes off a ServiceAccount what setup applied to it. The version keeps one that is gone from being made again.
+    ///
+    /// # Errors
+    /// When it has another version by now, or the API server refuses.
+    pub async fn unannotate(
+        &self,
+        account: &ServiceAccountId,
+        version: Option<&str>,
+    ) -> Result<(), ClusterError> {
+        let patch = Patch::Apply(json!({
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": account.name, "resourceVersion": version},
+        }));
+        let accounts = self.service_accounts(account);
+        let how = PatchParams::apply(FIELD_MANAGER);
+        let asked = accounts.patch(&account.name, &how, &patch);
+        let operation = format!("PATCH ServiceAccount {account}");
+        self.ask(operation, asked).await.map(|_| ())
+    }
+
+    /// Deletes a ServiceAccount of this version; one that is gone is deleted.
+    ///
+    /// # Errors
+    /// When it has another version by now, or the API server refuses.
+    pub async fn delete_account(
+        &self,
+        account: &ServiceAccountId,
+        version: Option<String>,
+    ) -> Result<(), ClusterError> {
+        let how = DeleteParams {
+            preconditions: Some(Preconditions {
+                resource_version: version,
+                uid: None,
+            }),
+            ..DeleteParams::default()
+        };
+        let accounts = self.service_accounts(account);
+        let asked = accounts.delete(&account.name, &how);
+        match self
+            .ask(format!("DELETE ServiceAccount {account}"), asked)
+            .await
+        {
+            Ok(_) | Err(ClusterError::Refused { code: 404, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     fn service_accounts(&self, account: &ServiceAccountId) -> Api<ServiceAccount> {
         Api::namespaced(self.client.clone(), &account.namespace)
     }
 
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         operation: String,
         asked: impl Future<Output = Result<T, kube::Error>>,

@@ -4,16 +4,15 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_saphyr::UserMessageFormatter;
+use serde_saphyr::{Spanned, UserMessageFormatter};
 use uuid::Uuid;
 
 use super::desired::{
-    CREDENTIALS_PER_IDENTITY, Desired, DesiredIdentity, IssuerSource, LIMIT_OPTIONS,
+    CREDENTIALS_PER_IDENTITY, Desired, DesiredIdentity, DesiredRole, IssuerSource, LIMIT_OPTIONS,
     ServiceAccountId,
 };
 use super::legal::{
-    AKS_NAME, AUDIENCE, GROUP_NAME, IDENTITY_NAME, ISSUER, LOCATION, NAMESPACE, Rule,
+    AKS_NAME, AUDIENCE, GROUP_NAME, IDENTITY_NAME, ISSUER, LOCATION, NAMESPACE, ROLE, Rule, SCOPE,
     SERVICE_ACCOUNT,
 };
 use crate::azure::arm::GroupId;
@@ -31,7 +30,7 @@ pub enum ConfigError {
     /// A value is none of the legal ones.
     #[error("{field}: {value:?} is not legal: {legal}")]
     Illegal {
-        /// The field's path.
+        /// The field's path, with its line.
         field: String,
         /// The value.
         value: String,
@@ -41,7 +40,7 @@ pub enum ConfigError {
     /// A name stands twice.
     #[error("{field}: {value} is there already, at {first}: {why}")]
     Duplicate {
-        /// The second one's path.
+        /// The second one's path, with its line.
         field: String,
         /// The name.
         value: String,
@@ -56,38 +55,31 @@ pub enum ConfigError {
          federated credentials: {LIMIT_OPTIONS}"
     )]
     TooMany {
-        /// The list's path.
+        /// The list's path, with its line.
         field: String,
         /// Its length.
         count: usize,
     },
-    /// A field of the contract that this version does not carry out.
-    #[error(
-        "{field}: role assignments are not supported yet: remove the field, \
-         and give the role with `az role assignment create`"
-    )]
-    RoleAssignments {
-        /// The field's path.
-        field: String,
-    },
 }
+
+/// A text, and the line it stands in.
+type Text = Spanned<String>;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct File {
-    subscription: String,
+    subscription: Text,
     resource_group: FileGroup,
-    issuer: FileIssuer,
-    #[serde(default = "default_audience")]
-    audience: String,
-    identities: Vec<FileIdentity>,
+    issuer: Spanned<FileIssuer>,
+    audience: Option<Text>,
+    identities: Spanned<Vec<FileIdentity>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FileGroup {
-    name: String,
-    location: String,
+    name: Text,
+    location: Text,
 }
 
 #[derive(Deserialize)]
@@ -116,10 +108,28 @@ struct FileAks {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct FileIdentity {
-    name: String,
-    service_accounts: Vec<ServiceAccountId>,
-    role_assignments: Option<IgnoredAny>,
+    name: Text,
+    service_accounts: Spanned<Vec<FileServiceAccount>>,
+    #[serde(default)]
+    role_assignments: Vec<FileRole>,
 }
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileServiceAccount {
+    namespace: Text,
+    name: Text,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileRole {
+    scope: Text,
+    role: Text,
+}
+
+/// The first place of each name.
+type Places = HashMap<String, String>;
 
 /// Reads the config at `path`.
 ///
@@ -133,104 +143,133 @@ pub fn read(path: &Path) -> Result<Desired, ConfigError> {
 /// Reads a config from YAML or JSON.
 ///
 /// # Errors
-/// When it is not legal; the message names the line or the field, and what would be legal.
+/// When it is not legal; the message names line and field, and what would be legal.
 pub fn parse(text: &str) -> Result<Desired, ConfigError> {
     let file: File = serde_saphyr::from_str(text).map_err(|error| {
         let error = error.without_snippet();
         ConfigError::Syntax(error.render_with_formatter(&UserMessageFormatter))
     })?;
-    let subscription = Uuid::parse_str(&file.subscription).map_err(|_| {
+    let subscription = Uuid::parse_str(&file.subscription.value).map_err(|_| {
+        let field = at("subscription", &file.subscription);
         illegal(
-            "subscription",
-            &file.subscription,
+            field,
+            &file.subscription.value,
             "use the subscription's GUID",
         )
     })?;
-    let group = |field: &str, name: String| {
-        check(field, &name, &GROUP_NAME)?;
-        Ok::<_, ConfigError>(GroupId { subscription, name })
-    };
-    let location = file.resource_group.location;
-    check("resourceGroup.location", &location, &LOCATION)?;
-    check("audience", &file.audience, &AUDIENCE)?;
-    let issuer = match file.issuer {
-        FileIssuer::Text(text) if text == "auto" => IssuerSource::Cluster,
-        FileIssuer::Text(url) => {
-            check("issuer", &url, &ISSUER)?;
-            IssuerSource::Url(url)
-        }
-        FileIssuer::Aks(FileAksIssuer { aks }) => {
-            check("issuer.aks.name", &aks.name, &AKS_NAME)?;
-            IssuerSource::Aks {
-                group: group("issuer.aks.resourceGroup", aks.resource_group)?,
-                name: aks.name,
-            }
-        }
+    let FileGroup { name, location } = file.resource_group;
+    let audience = match file.audience {
+        Some(audience) => check("audience", audience, &AUDIENCE)?,
+        None => DEFAULT_AUDIENCE.to_owned(),
     };
     Ok(Desired {
-        group: group("resourceGroup.name", file.resource_group.name)?,
-        location,
-        issuer,
-        audience: file.audience,
+        group: GroupId {
+            subscription,
+            name: check("resourceGroup.name", name, &GROUP_NAME)?,
+        },
+        location: check("resourceGroup.location", location, &LOCATION)?,
+        issuer: issuer(file.issuer, subscription)?,
+        audience,
         identities: identities(file.identities)?,
     })
 }
 
-fn identities(file: Vec<FileIdentity>) -> Result<Vec<DesiredIdentity>, ConfigError> {
-    if file.is_empty() {
-        return Err(illegal("identities", "[]", "name at least one identity"));
-    }
-    let mut names = HashMap::new();
-    let mut accounts = HashMap::new();
-    for (index, identity) in file.iter().enumerate() {
-        let at = format!("identities[{index}]");
-        let field = format!("{at}.name");
-        check(&field, &identity.name, &IDENTITY_NAME)?;
-        let why = "list each identity once, with all its service accounts";
-        // Azure keeps no case in names.
-        once(&mut names, field, identity.name.to_lowercase(), why)?;
-        if identity.role_assignments.is_some() {
-            let field = format!("{at}.roleAssignments");
-            return Err(ConfigError::RoleAssignments { field });
+fn issuer(file: Spanned<FileIssuer>, subscription: Uuid) -> Result<IssuerSource, ConfigError> {
+    // What is within has no place of its own: it may be read twice.
+    let placed = |value| Spanned::new(value, file.referenced, file.defined);
+    match file.value {
+        FileIssuer::Text(text) if text == "auto" => Ok(IssuerSource::Cluster),
+        FileIssuer::Text(url) => check("issuer", placed(url), &ISSUER).map(IssuerSource::Url),
+        FileIssuer::Aks(FileAksIssuer { aks }) => {
+            let group = placed(aks.resource_group);
+            Ok(IssuerSource::Aks {
+                name: check("issuer.aks.name", placed(aks.name), &AKS_NAME)?,
+                group: GroupId {
+                    subscription,
+                    name: check("issuer.aks.resourceGroup", group, &GROUP_NAME)?,
+                },
+            })
         }
-        check_service_accounts(&at, &identity.service_accounts, &mut accounts)?;
     }
-    Ok(file
-        .into_iter()
-        .map(|identity| DesiredIdentity {
-            name: identity.name,
-            service_accounts: identity.service_accounts,
-        })
-        .collect())
 }
 
-fn check_service_accounts(
-    at: &str,
-    list: &[ServiceAccountId],
-    seen: &mut HashMap<String, String>,
-) -> Result<(), ConfigError> {
-    for (index, account) in list.iter().enumerate() {
-        let field = format!("{at}.serviceAccounts[{index}]");
-        check(
-            &format!("{field}.namespace"),
-            &account.namespace,
-            &NAMESPACE,
-        )?;
-        check(&format!("{field}.name"), &account.name, &SERVICE_ACCOUNT)?;
-        let why = "a service account has one identity, named in its annotation";
-        once(seen, field, account.to_string(), why)?;
+fn identities(file: Spanned<Vec<FileIdentity>>) -> Result<Vec<DesiredIdentity>, ConfigError> {
+    if file.value.is_empty() {
+        let field = at("identities", &file);
+        return Err(illegal(field, "[]", "name at least one identity"));
     }
-    if list.len() > CREDENTIALS_PER_IDENTITY {
-        return Err(ConfigError::TooMany {
-            field: format!("{at}.serviceAccounts"),
-            count: list.len(),
+    let mut names = Places::new();
+    let mut accounts = Places::new();
+    let mut identities = Vec::new();
+    for (index, identity) in file.value.into_iter().enumerate() {
+        let path = format!("identities[{index}]");
+        let field = format!("{path}.name");
+        let place = at(&field, &identity.name);
+        let name = check(&field, identity.name, &IDENTITY_NAME)?;
+        let why = "list each identity once, with all its service accounts";
+        // Azure keeps no case in names.
+        once(&mut names, place, name.to_lowercase(), why)?;
+        identities.push(DesiredIdentity {
+            name,
+            service_accounts: service_accounts(&path, identity.service_accounts, &mut accounts)?,
+            roles: roles(&path, identity.role_assignments)?,
         });
     }
-    Ok(())
+    Ok(identities)
+}
+
+fn service_accounts(
+    path: &str,
+    file: Spanned<Vec<FileServiceAccount>>,
+    seen: &mut Places,
+) -> Result<Vec<ServiceAccountId>, ConfigError> {
+    let path = format!("{path}.serviceAccounts");
+    let list = at(&path, &file);
+    let mut accounts = Vec::new();
+    for (index, account) in file.value.into_iter().enumerate() {
+        let field = format!("{path}[{index}]");
+        let place = at(&field, &account.name);
+        let account = ServiceAccountId {
+            namespace: check(&format!("{field}.namespace"), account.namespace, &NAMESPACE)?,
+            name: check(&format!("{field}.name"), account.name, &SERVICE_ACCOUNT)?,
+        };
+        let why = "a service account has one identity, named in its annotation";
+        once(seen, place, account.to_string(), why)?;
+        accounts.push(account);
+    }
+    match accounts.len() {
+        count if count > CREDENTIALS_PER_IDENTITY => {
+            Err(ConfigError::TooMany { field: list, count })
+        }
+        _ => Ok(accounts),
+    }
+}
+
+fn roles(path: &str, file: Vec<FileRole>) -> Result<Vec<DesiredRole>, ConfigError> {
+    let mut seen = Places::new();
+    let mut roles = Vec::new();
+    for (index, role) in file.into_iter().enumerate() {
+        let field = format!("{path}.roleAssignments[{index}]");
+        let place = at(&field, &role.role);
+        let role = DesiredRole {
+            scope: check(&format!("{field}.scope"), role.scope, &SCOPE)?,
+            role: check(&format!("{field}.role"), role.role, &ROLE)?,
+        };
+        let value = format!("{} at {}", role.role, role.scope);
+        let why = "a role is given once at a scope";
+        once(&mut seen, place, value.to_lowercase(), why)?;
+        roles.push(role);
+    }
+    Ok(roles)
+}
+
+/// A field and its line, as messages name it.
+fn at<T>(field: &str, value: &Spanned<T>) -> String {
+    format!("line {}: {field}", value.referenced.line())
 }
 
 fn once(
-    seen: &mut HashMap<String, String>,
+    seen: &mut Places,
     field: String,
     value: String,
     why: &'static str,
@@ -249,24 +288,20 @@ fn once(
     }
 }
 
-fn check(field: &str, value: &str, rule: &Rule) -> Result<(), ConfigError> {
-    if (rule.allows)(value) {
-        Ok(())
+fn check(field: &str, text: Text, rule: &Rule) -> Result<String, ConfigError> {
+    if (rule.allows)(&text.value) {
+        Ok(text.value)
     } else {
-        Err(illegal(field, value, rule.words))
+        Err(illegal(at(field, &text), &text.value, rule.words))
     }
 }
 
-fn illegal(field: &str, value: &str, legal: &'static str) -> ConfigError {
+fn illegal(field: String, value: &str, legal: &'static str) -> ConfigError {
     ConfigError::Illegal {
-        field: field.to_owned(),
+        field,
         value: value.to_owned(),
         legal,
     }
-}
-
-fn default_audience() -> String {
-    DEFAULT_AUDIENCE.to_owned()
 }
 
 #[cfg(test)]
@@ -345,7 +380,7 @@ identities:
                 "{name: rg, tags: {},",
                 &["line 3", "unknown field `tags`"],
             ),
-            ("11111111-", "", &["subscription", "GUID"]),
+            ("11111111-", "", &["line 2: subscription", "GUID"]),
             (
                 "name: rg",
                 &format!("name: {long}"),
@@ -380,7 +415,11 @@ identities:
                 &["line 4", "{aks: {resourceGroup: ..., name: ...}}"],
             ),
             ("auto", "auto\naudience: ''", &["audience", "1 to 600"]),
-            ("idA", "ab", &["identities[0].name", "\"ab\"", "3 to 128"]),
+            (
+                "idA",
+                "ab",
+                &["line 6: identities[0].name", "\"ab\"", "3 to 128"],
+            ),
             (
                 "idA",
                 "-abc",
@@ -425,12 +464,49 @@ identities:
             ),
             (
                 "    serviceAccounts:",
-                "    roleAssignments: []\n    serviceAccounts:",
+                "    roleAssignments: [{scope: walk, role: Reader}]\n    serviceAccounts:",
                 &[
-                    "identities[0].roleAssignments",
-                    "not supported yet",
-                    "az role assignment create",
+                    "line 7: identities[0].roleAssignments[0].scope",
+                    "\"walk\"",
+                    "/subscriptions/GUID",
                 ],
+            ),
+            (
+                "    serviceAccounts:",
+                "    roleAssignments: [{scope: /subscriptions/s, role: Reader}]\n    serviceAccounts:",
+                &["roleAssignments[0].scope", "ARM id"],
+            ),
+            (
+                "    serviceAccounts:",
+                "    roleAssignments: [{scope: /subscriptions/11111111-2222-3333-4444-555555555555/, role: Reader}]\n    serviceAccounts:",
+                &["roleAssignments[0].scope", "slash at the end"],
+            ),
+            (
+                "    serviceAccounts:",
+                "    roleAssignments: [{scope: /subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/a/../b, role: Reader}]\n    serviceAccounts:",
+                &["roleAssignments[0].scope"],
+            ),
+            (
+                "    serviceAccounts:",
+                "    roleAssignments: [{scope: /subscriptions/11111111-2222-3333-4444-555555555555, role: ''}]\n    serviceAccounts:",
+                &[
+                    "line 7: identities[0].roleAssignments[0].role",
+                    "or its GUID",
+                ],
+            ),
+            (
+                "    serviceAccounts:",
+                "    roleAssignments: [{scope: /subscriptions/11111111-2222-3333-4444-555555555555, role: Reader},\n      {scope: /SubSCRIPTIONS/11111111-2222-3333-4444-555555555555, role: reader}]\n    serviceAccounts:",
+                &[
+                    "line 8: identities[0].roleAssignments[1]",
+                    "line 7: identities[0].roleAssignments[0]",
+                    "once",
+                ],
+            ),
+            (
+                "    serviceAccounts:",
+                "    roleAssignments: [{scope: /subscriptions/11111111-2222-3333-4444-555555555555}]\n    serviceAccounts:",
+                &["line 7", "missing field `role`"],
             ),
         ];
         for (from, to, parts) in table {

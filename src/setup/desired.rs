@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::azure::arm::GroupId;
 
@@ -50,11 +50,21 @@ pub struct DesiredIdentity {
     pub name: String,
     /// The ServiceAccounts that it trusts.
     pub service_accounts: Vec<ServiceAccountId>,
+    /// The roles that it gets.
+    pub roles: Vec<DesiredRole>,
+}
+
+/// A role that an identity gets.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DesiredRole {
+    /// Where it holds, an ARM id.
+    pub scope: String,
+    /// The role, by name or GUID.
+    pub role: String,
 }
 
 /// A ServiceAccount's address.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ServiceAccountId {
     /// Its namespace.
     pub namespace: String,

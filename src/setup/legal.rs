@@ -1,5 +1,7 @@
 //! What Azure and Kubernetes take as values, beside the words that refuse another.
 
+use uuid::Uuid;
+
 use crate::azure::address;
 use crate::kubernetes::{is_dns_label, is_dns_subdomain};
 
@@ -68,6 +70,37 @@ pub(super) const SERVICE_ACCOUNT: Rule = Rule {
     words: "use a DNS name: at most 253 characters, labels of lower-case letters, digits and hyphens \
             with full stops between",
     allows: is_dns_subdomain,
+};
+
+pub(super) const SCOPE: Rule = Rule {
+    words: "use an ARM id without a slash at the end: /subscriptions/GUID, a group or resource in it, or \
+            /providers/Microsoft.Management/managementGroups/NAME",
+    allows: |scope| {
+        let plain = |c: char| !c.is_whitespace() && !c.is_control() && !"\\%?#".contains(c);
+        let segments: Vec<_> = scope.split('/').collect();
+        let same = |segment: &str, name: &str| segment.eq_ignore_ascii_case(name);
+        let known = match segments.as_slice() {
+            ["", kind, guid, ..] if same(kind, "subscriptions") => Uuid::parse_str(guid).is_ok(),
+            ["", kind, provider, group, _] => {
+                same(kind, "providers")
+                    && same(provider, "Microsoft.Management")
+                    && same(group, "managementGroups")
+            }
+            _ => false,
+        };
+        let named = |segment: &&str| !matches!(*segment, "" | "." | "..");
+        known && scope.chars().all(plain) && segments.iter().skip(1).all(named)
+    },
+};
+
+pub(super) const ROLE: Rule = Rule {
+    words: "use a role's name, as Reader, or its GUID",
+    allows: |role| {
+        (1..=512).contains(&role.chars().count())
+            && role.trim() == role
+            && !role.contains(char::is_control)
+            && !role.contains('/')
+    },
 };
 
 fn is_word(name: &str) -> bool {

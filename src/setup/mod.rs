@@ -6,39 +6,53 @@
 //! ```
 
 pub mod apply;
+pub mod book;
 pub mod cluster;
 pub mod config;
+mod connect;
 pub mod desired;
+pub mod destroy;
+pub mod emit;
+pub mod ledger;
 mod legal;
 pub mod observe;
+pub mod pace;
 pub mod plan;
+pub mod removal;
 pub mod report;
 pub mod retry;
+mod roles;
 pub mod step;
+pub mod undo;
+pub mod verify;
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use clap::{Args as ClapArgs, Subcommand};
 use tokio_util::sync::CancellationToken;
 
-use crate::azure::address::{Address, BadAddress};
-use crate::azure::arm::{self, Transport};
+use crate::azure::address::BadAddress;
+use crate::azure::arm;
 use crate::azure::http;
-use crate::azure::sign_in::{self, SignIn, SignInError};
+use crate::azure::sign_in::{SignIn, SignInError};
 use crate::cloud::Cloud;
 use crate::exit::{Exit, Failure};
 use crate::kubernetes;
+use crate::names::SYSTEM_NAMESPACE;
 
 use apply::ApplyError;
 use cluster::Cluster;
 use config::ConfigError;
 use desired::Desired;
+use emit::Format;
 use observe::ObserveError;
+use pace::Rates;
 use plan::{Plan, PlanError};
 use report::Output;
+use verify::{Finding, Verdict, Waits};
 
 /// Arguments of `setup`.
 #[derive(Debug, ClapArgs)]
@@ -65,12 +79,66 @@ pub enum Command {
         #[command(flatten)]
         options: Box<Options>,
     },
+    /// Print the steps that `apply` would take as a script, to be run by who may; nothing is written
+    #[command(after_help = EXIT_CODES)]
+    Emit {
+        /// What the script is for
+        #[arg(value_enum)]
+        format: Format,
+        /// The common ones.
+        #[command(flatten)]
+        options: Box<Options>,
+    },
+    /// Prove it: a token of each ServiceAccount, exchanged at Microsoft Entra
+    #[command(after_help = EXIT_CODES)]
+    Verify {
+        /// Seconds to wait before Entra is asked at all: a question too early keeps a "no" alive for minutes
+        #[arg(
+            long,
+            env = "SETUP_SETTLE",
+            value_name = "SECONDS",
+            default_value_t = 30
+        )]
+        settle: u64,
+        /// Seconds to go on asking about what may still be spreading
+        #[arg(
+            long,
+            env = "SETUP_PATIENCE",
+            value_name = "SECONDS",
+            default_value_t = 300
+        )]
+        patience: u64,
+        /// The common ones.
+        #[command(flatten)]
+        options: Box<Options>,
+    },
+    /// Remove what `apply` made, last things first; nothing that was there before
+    #[command(after_help = EXIT_CODES)]
+    Destroy {
+        /// Print the steps and write nothing
+        #[arg(long, env = "SETUP_DRY_RUN")]
+        dry_run: bool,
+        /// The common ones.
+        #[command(flatten)]
+        options: Box<Options>,
+    },
+}
+
+/// What a run is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    Plan,
+    Apply,
+    Emit(Format),
+    Verify(Waits),
+    PlanRemoval,
+    Destroy,
 }
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0   plan: nothing to do; apply: done
-  1   plan: there are steps, or something stands in their way; apply: failed
+  0   plan: nothing to do; apply, emit, destroy: done; verify: every ServiceAccount got a token
+  1   plan: there are steps, or something stands in their way; apply, destroy: failed; verify: one got none
   2   could not look: sign-in, Azure or the cluster
   64  the command line or the config file is wrong
 
@@ -105,6 +173,9 @@ pub struct Options {
     /// The cluster's kubeconfig [default: KUBECONFIG, else ~/.kube/config, else the pod's service account]
     #[arg(long, env = "SETUP_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+    /// The namespace of the ConfigMap that keeps what setup made
+    #[arg(long, env = "SETUP_LEDGER_NAMESPACE", value_name = "NAME", default_value = SYSTEM_NAMESPACE)]
+    pub ledger_namespace: String,
 }
 
 /// Why a run ended early.
@@ -164,12 +235,31 @@ impl SetupError {
 /// # Errors
 /// When it failed or was interrupted.
 pub async fn run(args: Args, shutdown: CancellationToken) -> Result<Exit, Failure> {
-    let (options, write) = match args.command {
-        Command::Plan(options) => (options, false),
-        Command::Apply { dry_run, options } => (options, !dry_run),
+    let (options, task) = match args.command {
+        Command::Plan(options) => (options, Task::Plan),
+        Command::Apply { dry_run, options } => match dry_run {
+            true => (options, Task::Plan),
+            false => (options, Task::Apply),
+        },
+        Command::Emit { format, options } => (options, Task::Emit(format)),
+        Command::Verify {
+            settle,
+            patience,
+            options,
+        } => {
+            let waits = Waits {
+                settle: Duration::from_secs(settle),
+                patience: Duration::from_secs(patience),
+            };
+            (options, Task::Verify(waits))
+        }
+        Command::Destroy { dry_run, options } => match dry_run {
+            true => (options, Task::PlanRemoval),
+            false => (options, Task::Destroy),
+        },
     };
     tokio::select! {
-        outcome = execute(&options, write) => outcome.map_err(|error| Failure {
+        outcome = execute(&options, task) => outcome.map_err(|error| Failure {
             exit: error.exit(),
             error: error.into(),
         }),
@@ -188,63 +278,81 @@ pub async fn look(
     arm: &arm::Client,
     cluster: &Cluster,
 ) -> Result<Plan, SetupError> {
-    let observed = observe::observe(desired, arm, cluster).await?;
+    let observed = observe::observe(desired, arm, cluster, Rates::PUBLISHED).await?;
     Ok(plan::plan(desired, &observed)?)
 }
 
-async fn execute(options: &Options, write: bool) -> Result<Exit, SetupError> {
+async fn execute(options: &Options, task: Task) -> Result<Exit, SetupError> {
     let desired = config::read(&options.config).map_err(|source| SetupError::Config {
         path: options.config.clone(),
         source: Box::new(source),
     })?;
-    let arm = resource_manager(options, &desired)?;
+    let arm = connect::resource_manager(options, &desired)?;
     let config = kubernetes::config(options.kubeconfig.as_deref()).await?;
-    let cluster = Cluster::new(config)?;
+    let cluster = Cluster::new(config, &options.ledger_namespace)?;
     tracing::info!("API server at {}", cluster.address);
-    let plan = look(&desired, &arm, &cluster).await?;
-    print(&plan, options.output)?;
-    if write {
-        apply::apply(&plan, &desired, &arm, &cluster).await?;
-        tracing::info!(steps = plan.steps.len(), "setup is done");
-        Ok(Exit::Done)
-    } else if plan.steps.is_empty() {
-        Ok(Exit::Done)
+    let rates = Rates::PUBLISHED;
+    match task {
+        Task::Plan | Task::Apply => {
+            let plan = look(&desired, &arm, &cluster).await?;
+            print(&report::render(&plan, options.output))?;
+            if task == Task::Plan {
+                return Ok(planned(plan.steps.is_empty()));
+            }
+            apply::apply(&plan, &desired, &arm, &cluster, rates).await?;
+            tracing::info!(steps = plan.steps.len(), "setup is done");
+        }
+        Task::Emit(format) => {
+            let plan = look(&desired, &arm, &cluster).await?;
+            print(&Ok(emit::emit(&plan, &desired, format)))?;
+        }
+        Task::Verify(waits) => {
+            let entra = connect::entra(options)?;
+            let resource = connect::arm_audience(options);
+            let findings = verify::verify(&desired, &arm, &cluster, &entra, resource, waits).await;
+            let findings = findings.map_err(ObserveError::from)?;
+            print(&report::render_findings(&findings, options.output))?;
+            return Ok(verdict(&findings));
+        }
+        Task::PlanRemoval | Task::Destroy => {
+            let found = destroy::find(&desired, &arm, &cluster, rates).await?;
+            let removal = removal::removal(&desired, &found);
+            print(&report::render_removal(&removal, options.output))?;
+            if task == Task::PlanRemoval {
+                return Ok(planned(removal.steps.is_empty()));
+            }
+            let left = destroy::destroy(&removal, &desired, &arm, &cluster, rates).await?;
+            for left in left {
+                tracing::warn!("left: {left}");
+            }
+            tracing::info!(steps = removal.steps.len(), "what setup made is removed");
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn verdict(findings: &[Finding]) -> Exit {
+    let has = |verdict| findings.iter().any(|finding| finding.verdict == verdict);
+    if has(Verdict::Failed) {
+        Exit::Failed
+    } else if has(Verdict::Unknown) {
+        Exit::CouldNotCheck
     } else {
-        Ok(Exit::Failed)
+        Exit::Done
     }
 }
 
-fn resource_manager(options: &Options, desired: &Desired) -> Result<arm::Client, SetupError> {
-    let cloud = options.cloud;
-    let endpoint: Address = options
-        .arm_url
-        .as_deref()
-        .unwrap_or_else(|| cloud.resource_manager())
-        .parse()
-        .map_err(SetupError::Arm)?;
-    let authority_host: Address = options
-        .authority_host
-        .as_deref()
-        .unwrap_or_else(|| cloud.authority_host())
-        .parse()
-        .map_err(SetupError::Authority)?;
-    let audience = options.arm_audience.as_deref();
-    let audience = audience.unwrap_or_else(|| cloud.resource_manager());
-    let transport = Arc::new(Transport::new(http::client()?));
-    let method = options.sign_in.method(|name| std::env::var(name).ok())?;
-    tracing::info!("Azure sign-in by {method}, Resource Manager at {endpoint}");
-    let subscription = desired.group.subscription;
-    let credential = sign_in::credential(
-        method,
-        authority_host.url(),
-        subscription,
-        transport.clone(),
-    )?;
-    Ok(arm::Client::new(endpoint, audience, credential, transport))
+fn planned(nothing: bool) -> Exit {
+    match nothing {
+        true => Exit::Done,
+        false => Exit::Failed,
+    }
 }
 
-fn print(plan: &Plan, output: Output) -> Result<(), SetupError> {
-    let text = report::render(plan, output).map_err(std::io::Error::from)?;
+fn print(rendered: &Result<String, serde_json::Error>) -> Result<(), SetupError> {
+    let text = rendered
+        .as_ref()
+        .map_err(|error| std::io::Error::other(error.to_string()))?;
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()?;

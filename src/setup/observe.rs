@@ -2,12 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::book::{Book, BookError};
 use super::cluster::{Cluster, ClusterError};
-use super::desired::{Desired, IssuerSource, ServiceAccountId};
+use super::desired::{Desired, DesiredIdentity, DesiredRole, IssuerSource, ServiceAccountId};
+use super::ledger::Ledger;
 use super::legal::ISSUER;
+use super::pace::{Pacer, Rates};
 use super::retry::persist;
+use super::roles;
 use super::step::IdentityIds;
-use crate::azure::arm::{ArmError, Client, FederatedCredential, ResourceGroup, request};
+use crate::azure::arm::{
+    ArmError, Client, FederatedCredential, ResourceGroup, RoleAssignment, request,
+};
 
 /// What is there, as far as the config asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +24,12 @@ pub struct Observed {
     pub group: Option<ResourceGroup>,
     /// The identities that are there, by the config's names.
     pub identities: BTreeMap<String, ObservedIdentity>,
+    /// The ids of the definitions of every role of the config.
+    pub roles: BTreeMap<DesiredRole, String>,
     /// Every ServiceAccount of the config.
     pub service_accounts: BTreeMap<ServiceAccountId, ObservedServiceAccount>,
+    /// What earlier runs made.
+    pub ledger: Ledger,
 }
 
 /// A managed identity that is there.
@@ -31,6 +41,8 @@ pub struct ObservedIdentity {
     pub location: String,
     /// All its federated credentials.
     pub credentials: Vec<FederatedCredential>,
+    /// The roles it has at the scopes that the config names for it.
+    pub assignments: Vec<RoleAssignment>,
 }
 
 /// A ServiceAccount of the config.
@@ -53,6 +65,9 @@ pub enum ObserveError {
     /// At the cluster.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
+    /// In the ledger.
+    #[error(transparent)]
+    Ledger(#[from] BookError),
     /// The AKS cluster is not there.
     #[error("issuer.aks: no cluster {name} in resource group {group}")]
     NoAksCluster {
@@ -69,6 +84,17 @@ pub enum ObserveError {
         /// The cluster.
         name: String,
     },
+    /// No role has the name, or nothing is at the scope.
+    #[error(
+        "roleAssignments: there is no role {role:?} at {scope}, or no such scope: \
+         `az role definition list --scope SCOPE` names the roles"
+    )]
+    NoRole {
+        /// The role as the config has it.
+        role: String,
+        /// The scope.
+        scope: String,
+    },
     /// The issuer is none that Azure takes.
     #[error(
         "the cluster's issuer is {0:?}, but Azure trusts plain https URLs of at most 600 characters only: \
@@ -77,7 +103,7 @@ pub enum ObserveError {
     BadIssuer(String),
 }
 
-/// Looks at all that `desired` names.
+/// Looks at all that `desired` names, no faster than `rates`.
 ///
 /// # Errors
 /// When Azure or the cluster does not tell.
@@ -85,12 +111,15 @@ pub async fn observe(
     desired: &Desired,
     arm: &Client,
     cluster: &Cluster,
+    rates: Rates,
 ) -> Result<Observed, ObserveError> {
     let group = persist(async || arm.find(&request::get_group(&desired.group)).await).await?;
     let mut identities = BTreeMap::new();
+    let pacer = Pacer::new(rates.lists);
     if group.is_some() {
         for identity in &desired.identities {
-            if let Some(found) = observe_identity(desired, arm, &identity.name).await? {
+            pacer.turn().await;
+            if let Some(found) = observe_identity(desired, arm, identity).await? {
                 identities.insert(identity.name.clone(), found);
             }
         }
@@ -98,28 +127,32 @@ pub async fn observe(
     Ok(Observed {
         group,
         identities,
+        roles: roles::definitions(desired, arm).await?,
         issuer: observe_issuer(&desired.issuer, arm, cluster).await?,
         service_accounts: observe_service_accounts(desired, cluster).await?,
+        ledger: Book::of(cluster).read().await?,
     })
 }
 
 async fn observe_identity(
     desired: &Desired,
     arm: &Client,
-    name: &str,
+    identity: &DesiredIdentity,
 ) -> Result<Option<ObservedIdentity>, ArmError> {
+    let name = &identity.name;
     let get = request::get_identity(&desired.group, name);
-    let Some(identity) = persist(async || arm.find(&get).await).await? else {
+    let Some(found) = persist(async || arm.find(&get).await).await? else {
         return Ok(None);
     };
     let list = request::list_credentials(&desired.group, name);
+    let scopes = identity.roles.iter().map(|role| role.scope.as_str());
+    let location = found.location.clone();
+    let ids = IdentityIds::from(found);
     Ok(Some(ObservedIdentity {
-        ids: IdentityIds {
-            client_id: identity.client_id,
-            tenant_id: identity.tenant_id,
-        },
-        location: identity.location,
         credentials: persist(async || arm.list(&list).await).await?,
+        assignments: roles::assignments(scopes, &ids.principal_id, arm).await?,
+        location,
+        ids,
     }))
 }
 

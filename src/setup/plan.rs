@@ -9,9 +9,10 @@ use sha2::{Digest, Sha256};
 use super::desired::{
     CREDENTIALS_PER_IDENTITY, Desired, DesiredIdentity, LIMIT_OPTIONS, ServiceAccountId,
 };
+use super::ledger::Change;
 use super::observe::{Observed, ObservedIdentity, ObservedServiceAccount};
 use super::step::{IdentityIds, Step};
-use crate::azure::arm::{FederatedCredential, Trust, same_name};
+use crate::azure::arm::{FederatedCredential, Trust, role_guid, same_name};
 use crate::names::{CLIENT_ID, TENANT_ID};
 
 /// Azure's limit of a credential's name, in characters.
@@ -24,6 +25,9 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What differs from the config and is left alone.
     pub adopted: Vec<Adopted>,
+    /// What the ledger is to say before the first step.
+    #[serde(skip)]
+    pub noted: Change,
 }
 
 /// Something that is there, differs from what would have been made, and does.
@@ -115,6 +119,7 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, PlanError> {
     for identity in &desired.identities {
         plan_identity(&mut plan, desired, observed, identity)?;
     }
+    plan.noted = observed.ledger.noted(&desired.group, observed, &plan.steps);
     Ok(plan)
 }
 
@@ -182,12 +187,42 @@ fn plan_identity(
             wanted: created,
         });
     }
+    plan_roles(plan, observed, identity, existing);
     for account in &identity.service_accounts {
         let state = observed.service_accounts.get(account);
         plan.steps
             .extend(annotation(account, identity, existing, state));
     }
     Ok(())
+}
+
+fn plan_roles(
+    plan: &mut Plan,
+    observed: &Observed,
+    identity: &DesiredIdentity,
+    existing: Option<&ObservedIdentity>,
+) {
+    let assignments = existing.map_or(&[][..], |existing| &existing.assignments);
+    let key = |scope: &str, id: &str| (scope.to_lowercase(), role_guid(id).to_lowercase());
+    let there = assignments
+        .iter()
+        .map(|there| key(&there.scope, &there.role_definition_id));
+    let mut given: BTreeSet<_> = there.collect();
+    for role in &identity.roles {
+        let Some(id) = observed.roles.get(role) else {
+            continue;
+        };
+        // The same role may stand twice in the config, by name and by GUID.
+        if given.insert(key(&role.scope, id)) {
+            plan.steps.push(Step::AssignRole {
+                identity: identity.name.clone(),
+                scope: role.scope.clone(),
+                role: role.role.clone(),
+                role_definition_id: id.clone(),
+                principal_id: existing.map(|existing| existing.ids.principal_id.clone()),
+            });
+        }
+    }
 }
 
 /// Plans one credential; tells how many are created, 0 or 1.
@@ -253,6 +288,7 @@ fn annotation(
                 |IdentityIds {
                      client_id,
                      tenant_id,
+                     ..
                  }| { has(CLIENT_ID, client_id) && has(TENANT_ID, tenant_id) },
             );
             if done { None } else { step(false) }
@@ -289,10 +325,11 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::{Adopted, PlanError, credential_name, plan};
-    use crate::azure::arm::{FederatedCredential, ResourceGroup};
+    use crate::azure::arm::{FederatedCredential, ResourceGroup, RoleAssignment};
     use crate::names::{CLIENT_ID, TENANT_ID};
     use crate::setup::config;
-    use crate::setup::desired::{Desired, ServiceAccountId};
+    use crate::setup::desired::{Desired, DesiredRole, ServiceAccountId};
+    use crate::setup::ledger::Ledger;
     use crate::setup::observe::{Observed, ObservedIdentity, ObservedServiceAccount};
     use crate::setup::step::IdentityIds;
 
@@ -338,11 +375,13 @@ mod tests {
         let ids = IdentityIds {
             client_id: "c".to_owned(),
             tenant_id: "t".to_owned(),
+            principal_id: "p".to_owned(),
         };
         let identity = ObservedIdentity {
             ids,
             location: "westus2".to_owned(),
             credentials: vec![credential(&our_name(), ISSUER, SUBJECT, AUDIENCE)],
+            assignments: Vec::new(),
         };
         Observed {
             issuer: ISSUER.to_owned(),
@@ -351,7 +390,9 @@ mod tests {
                 location: "westus2".to_owned(),
             }),
             identities: BTreeMap::from([("idA".to_owned(), identity)]),
+            roles: BTreeMap::new(),
             service_accounts: BTreeMap::from([(account(), annotated("c", "t"))]),
+            ledger: Ledger::default(),
         }
     }
 
@@ -456,6 +497,52 @@ mod tests {
         ];
         for (name, observed, steps) in table {
             let plan = plan(&desired(), &observed).unwrap();
+            let planned: Vec<_> = plan.steps.iter().map(ToString::to_string).collect();
+            assert_eq!(planned, steps, "{name}");
+        }
+    }
+
+    #[test]
+    fn roles() {
+        const READER: &str = "/providers/x/roleDefinitions/aaaa";
+        let role = |scope: &str, role: &str| DesiredRole {
+            scope: scope.to_owned(),
+            role: role.to_owned(),
+        };
+        let mut desired = desired();
+        desired.identities[0].roles = vec![role("/s/A", "Reader"), role("/s/a", "aaaa")];
+        let wanted = desired.identities[0].roles.iter();
+        let roles: BTreeMap<_, _> = wanted
+            .map(|role| (role.clone(), READER.to_owned()))
+            .collect();
+        let with = |there: &[(&str, &str)]| {
+            let assignment = |(scope, id): &(&str, &str)| RoleAssignment {
+                name: "n".to_owned(),
+                scope: (*scope).to_owned(),
+                role_definition_id: (*id).to_owned(),
+            };
+            let mut observed = Observed {
+                roles: roles.clone(),
+                ..done()
+            };
+            if let Some(identity) = observed.identities.get_mut("idA") {
+                identity.assignments = there.iter().map(assignment).collect();
+            }
+            observed
+        };
+        let assign = &["assign Role idA/Reader"][..];
+        let table = [
+            ("none, and once by name and by GUID", with(&[]), assign),
+            (
+                "in other case, of another prefix",
+                with(&[("/S/A", "/subscriptions/s/roleDefinitions/AAAA")]),
+                &[],
+            ),
+            ("another scope", with(&[("/s", READER)]), assign),
+            ("another role", with(&[("/s/A", "/x/bbbb")]), assign),
+        ];
+        for (name, observed, steps) in table {
+            let plan = plan(&desired, &observed).unwrap();
             let planned: Vec<_> = plan.steps.iter().map(ToString::to_string).collect();
             assert_eq!(planned, steps, "{name}");
         }

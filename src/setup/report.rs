@@ -3,7 +3,10 @@
 use clap::ValueEnum;
 
 use super::plan::Plan;
-use super::step::Row;
+use super::removal::Removal;
+use super::step::{Row, Step};
+use super::undo::Undo;
+use super::verify::Finding;
 
 /// How the plan is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -21,20 +24,52 @@ pub enum Output {
 /// When it can't be written as JSON.
 pub fn render(plan: &Plan, output: Output) -> Result<String, serde_json::Error> {
     match output {
-        Output::Table => Ok(table(plan)),
+        Output::Table => Ok(table(
+            plan.steps.iter().map(Step::row).collect(),
+            plan.adopted
+                .iter()
+                .map(|adopted| format!("note: {adopted}")),
+        )),
         Output::Json => Ok(serde_json::to_string_pretty(plan)? + "\n"),
     }
 }
 
-fn table(plan: &Plan) -> String {
-    let mut text = String::new();
-    if plan.steps.is_empty() {
-        text.push_str("nothing to do\n");
-    } else {
-        text.push_str(&columns(plan.steps.iter().map(super::step::Step::row)));
+/// The way back as text that ends in a line break.
+///
+/// # Errors
+/// When it can't be written as JSON.
+pub fn render_removal(removal: &Removal, output: Output) -> Result<String, serde_json::Error> {
+    match output {
+        Output::Table => Ok(table(
+            removal.steps.iter().map(Undo::row).collect(),
+            removal.left.iter().map(|left| format!("left: {left}")),
+        )),
+        Output::Json => Ok(serde_json::to_string_pretty(removal)? + "\n"),
     }
-    for adopted in &plan.adopted {
-        text.push_str(&format!("note: {adopted}\n"));
+}
+
+/// What came of each ServiceAccount, one line each.
+///
+/// # Errors
+/// When it can't be written as JSON.
+pub fn render_findings(findings: &[Finding], output: Output) -> Result<String, serde_json::Error> {
+    match output {
+        Output::Table => Ok(findings
+            .iter()
+            .map(|finding| format!("{finding}\n"))
+            .collect()),
+        Output::Json => Ok(serde_json::to_string_pretty(findings)? + "\n"),
+    }
+}
+
+fn table(rows: Vec<Row>, notes: impl Iterator<Item = String>) -> String {
+    let mut text = match rows.is_empty() {
+        true => "nothing to do\n".to_owned(),
+        false => columns(rows.into_iter()),
+    };
+    for note in notes {
+        text.push_str(&note);
+        text.push('\n');
     }
     text
 }
@@ -57,7 +92,10 @@ fn columns(rows: impl Iterator<Item = Row>) -> String {
     let (action, kind, name) = (width(0), width(1), width(2));
     lines
         .iter()
-        .map(|[a, k, n, detail]| format!("{a:action$}  {k:kind$}  {n:name$}  {detail}\n"))
+        .map(|[a, k, n, detail]| {
+            let line = format!("{a:action$}  {k:kind$}  {n:name$}  {detail}");
+            line.trim_end().to_owned() + "\n"
+        })
         .collect()
 }
 
@@ -67,6 +105,7 @@ mod tests {
 
     use super::{Output, render};
     use crate::azure::arm::Trust;
+    use crate::setup::ledger::Change;
     use crate::setup::plan::{Adopted, Plan};
     use crate::setup::step::Step;
 
@@ -91,6 +130,7 @@ mod tests {
                 name: "rg".to_owned(),
                 location: "eastus".to_owned(),
             }],
+            noted: Change::default(),
         }
     }
 

@@ -48,7 +48,9 @@ pub fn pause(error: &ArmError, tries: Tries) -> Option<Duration> {
                     within(PATIENCE, retry_after.unwrap_or_else(|| doubling(10, 60)))
                 }
                 FailureKind::ConcurrentWrites => within(PATIENCE, doubling(5, 60)),
-                FailureKind::ParentNotFound => within(REPLICATION, REPLICATION_PAUSE),
+                FailureKind::ParentNotFound | FailureKind::PrincipalNotFound => {
+                    within(REPLICATION, REPLICATION_PAUSE)
+                }
                 FailureKind::Unavailable if tries.failed < OUTAGE_TRIES => {
                     within(PATIENCE, retry_after.unwrap_or_else(|| doubling(1, 60)))
                 }
@@ -57,6 +59,8 @@ pub fn pause(error: &ArmError, tries: Tries) -> Option<Duration> {
                 | FailureKind::SubscriptionNotFound
                 | FailureKind::Unauthenticated
                 | FailureKind::Forbidden
+                | FailureKind::RolesForbidden
+                | FailureKind::AlreadyAssigned
                 | FailureKind::PolicyDenied
                 | FailureKind::AlreadyTrusted
                 | FailureKind::RegionUnsupported
@@ -125,11 +129,14 @@ mod tests {
             (ParentNotFound, None, 0, 0, Some(5)),
             (ParentNotFound, None, 47, 235, Some(5)),
             (ParentNotFound, None, 48, 240, None),
+            (PrincipalNotFound, None, 0, 0, Some(5)),
+            (PrincipalNotFound, None, 48, 240, None),
             (Unavailable, None, 0, 0, Some(1)),
             (Unavailable, Some(30), 1, 1, Some(30)),
             (Unavailable, None, 3, 7, None),
             (Forbidden, Some(5), 0, 0, None),
             (AlreadyTrusted, None, 0, 0, None),
+            (RolesForbidden, None, 0, 0, None),
             (Conflict, None, 0, 0, None),
         ];
         for (kind, retry_after, failed, elapsed, expected) in table {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::desired::ServiceAccountId;
-use crate::azure::arm::Trust;
+use crate::azure::arm::{ManagedIdentity, Trust};
 
 /// One write, to ARM or to the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -51,6 +51,19 @@ pub enum Step {
         #[serde(flatten)]
         trust: Trust,
     },
+    /// Give an identity a role.
+    AssignRole {
+        /// The identity.
+        identity: String,
+        /// Where the role holds.
+        scope: String,
+        /// The role as the config has it.
+        role: String,
+        /// The id of the role's definition.
+        role_definition_id: String,
+        /// The identity's principal; absent until the step that makes the identity is done.
+        principal_id: Option<String>,
+    },
     /// Give a ServiceAccount the identity's annotations; make it if it is absent.
     AnnotateServiceAccount {
         /// Its namespace.
@@ -66,7 +79,7 @@ pub enum Step {
     },
 }
 
-/// The ids by which a pod asks for an identity's tokens.
+/// The ids of an identity: pods ask for its tokens by the first two.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IdentityIds {
@@ -74,12 +87,24 @@ pub struct IdentityIds {
     pub client_id: String,
     /// The tenant.
     pub tenant_id: String,
+    /// The principal that roles are given to.
+    pub principal_id: String,
+}
+
+impl From<ManagedIdentity> for IdentityIds {
+    fn from(identity: ManagedIdentity) -> Self {
+        Self {
+            client_id: identity.client_id,
+            tenant_id: identity.tenant_id,
+            principal_id: identity.principal_id,
+        }
+    }
 }
 
 /// A step as the table shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Row {
-    /// create, update or annotate.
+    /// create, update, assign or annotate.
     pub action: &'static str,
     /// The kind of the object.
     pub kind: &'static str,
@@ -104,6 +129,32 @@ impl Step {
             identity: identity.to_owned(),
             ids,
             create,
+        }
+    }
+
+    /// The identity it is for; none is the group's.
+    #[must_use]
+    pub fn identity(&self) -> Option<&str> {
+        match self {
+            Self::CreateResourceGroup { .. } => None,
+            Self::CreateIdentity { name, .. } => Some(name),
+            Self::CreateFederatedCredential { identity, .. }
+            | Self::UpdateFederatedCredential { identity, .. }
+            | Self::AssignRole { identity, .. }
+            | Self::AnnotateServiceAccount { identity, .. } => Some(identity),
+        }
+    }
+
+    /// Whether it counts against the limits of managed identities.
+    #[must_use]
+    pub fn is_paced(&self) -> bool {
+        match self {
+            Self::CreateIdentity { .. }
+            | Self::CreateFederatedCredential { .. }
+            | Self::UpdateFederatedCredential { .. } => true,
+            Self::CreateResourceGroup { .. }
+            | Self::AssignRole { .. }
+            | Self::AnnotateServiceAccount { .. } => false,
         }
     }
 
@@ -152,6 +203,17 @@ impl Step {
                     detail,
                 )
             }
+            Self::AssignRole {
+                identity,
+                scope,
+                role,
+                ..
+            } => row(
+                "assign",
+                "Role",
+                format!("{identity}/{role}"),
+                format!("at {scope}"),
+            ),
             Self::AnnotateServiceAccount {
                 namespace,
                 name,
@@ -173,9 +235,14 @@ impl Step {
     }
 }
 
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.action, self.kind, self.name)
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let row = self.row();
-        write!(f, "{} {} {}", row.action, row.kind, row.name)
+        write!(f, "{}", self.row())
     }
 }

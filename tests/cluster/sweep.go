@@ -60,7 +60,9 @@ func runSweep(args []string) int {
 		return 2
 	}
 	_ = retry(sweepWithin, func() error { return hasEnded(args[0]) })
-	// The kernel takes down an ended network namespace a little later.
+	// The kernel takes down an ended network namespace a little later: minutes,
+	// where a connection in it was left open. So the link goes first.
+	_ = exec.Command("ip", "link", "delete", hostLink).Run()
 	_ = retry(sweepWithin, hostLinkIsGone)
 	failed := 0
 	for _, path := range args[1:] {

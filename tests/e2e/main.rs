@@ -33,13 +33,16 @@ type Case = (
 );
 
 /// Each case may rely on the ones before it.
-const CASES: [Case; 17] = [
+const CASES: [Case; 19] = [
     (
         "setup makes identity, credential and annotations",
         |world| world.setup_applies().boxed_local(),
     ),
     ("setup on a finished state writes nothing", |world| {
         world.setup_is_idempotent().boxed_local()
+    }),
+    ("setup proves the ServiceAccount's identity", |world| {
+        world.setup_verifies().boxed_local()
     }),
     ("every object of manifests/base is accepted", |world| {
         world.manifests_are_accepted().boxed_local()
@@ -94,6 +97,9 @@ const CASES: [Case; 17] = [
         "one letter of the subject changed is AADSTS700213, a 400",
         |world| world.wrong_subject_is_named().boxed_local(),
     ),
+    ("setup removes what it made, and its ledger", |world| {
+        world.setup_destroys().boxed_local()
+    }),
 ];
 
 fn main() {

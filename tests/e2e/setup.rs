@@ -36,6 +36,27 @@ impl World {
         assert!(writes.is_empty(), "{writes:?}");
     }
 
+    pub async fn setup_verifies(&self) {
+        let output = self.setup("verify");
+        assert!(output.status.success(), "{}", text(&output));
+        let line = format!("ok       walk/{SERVICE_ACCOUNT} as userAssignedIdentityA\n");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), line);
+    }
+
+    pub async fn setup_destroys(&self) {
+        let output = self.setup("destroy");
+        assert!(output.status.success(), "{}", text(&output));
+        for path in [
+            &format!("/api/v1/namespaces/walk/serviceaccounts/{SERVICE_ACCOUNT}"),
+            "/api/v1/namespaces/identity-injector-system/configmaps/identity-injector-setup",
+        ] {
+            assert_eq!(self.api.get(path).await["code"], 404, "{path}");
+        }
+        let groups = format!("/subscriptions/{}/resourcegroups", self.azure.subscription);
+        let groups = self.arm(reqwest::Method::GET, &groups, None).await;
+        assert!(!groups.to_string().contains("myResourceGroup"), "{groups}");
+    }
+
     pub fn setup(&self, command: &str) -> Output {
         Command::new(BINARY)
             .args([
@@ -48,6 +69,8 @@ impl World {
             ])
             .args(["--authority-host", &self.azure.authority, "--kubeconfig"])
             .arg(&self.cluster.kubeconfig)
+            // The simulated Entra knows a credential at once.
+            .env("SETUP_SETTLE", "0")
             .env("AZURE_TENANT_ID", &self.azure.tenant)
             .env("AZURE_CLIENT_ID", &self.azure.client_id)
             .env("AZURE_CLIENT_SECRET", &self.azure.client_secret)

@@ -80,6 +80,8 @@ impl World {
             .namespace("walk", json!({"azure.workload.identity/use": "true"}))
             .await;
         world.api.namespace("plain", json!({})).await;
+        let ledger = "identity-injector-system";
+        world.api.namespace(ledger, json!({})).await;
         world.register_webhook().await;
         world
     }

@@ -12,7 +12,7 @@ const SYSTEM: &str = "identity-injector-system";
 
 impl World {
     pub async fn install(&self) {
-        for file in ["namespace", "rbac", "service"] {
+        for file in ["rbac", "service"] {
             self.create_all(&format!("manifests/base/{file}.yaml"), |_| {})
                 .await;
         }
@@ -61,7 +61,7 @@ impl World {
         .await;
     }
 
-    async fn create_all(&self, file: &str, change: impl Fn(&mut Value)) {
+    pub async fn create_all(&self, file: &str, change: impl Fn(&mut Value)) {
         for mut object in documents(Path::new(file)) {
             change(&mut object);
             self.create(&object).await;

@@ -18,9 +18,10 @@ pub const SERVICE_ACCOUNT: &str = "workload-identity-sa";
 pub const APP: &str = "registry.test/app:1";
 
 pub struct World {
+    /// Ends before the node, so that none of its connections there lingers.
+    pub azure: simazure::Simulation,
     pub cluster: Cluster,
     pub api: Api,
-    pub azure: simazure::Simulation,
     pub certificates: Certificates,
     pub client_id: String,
     _folder: tempfile::TempDir,
@@ -60,6 +61,9 @@ impl World {
             self.api.namespace(name, labels).await;
         }
         self.api.namespace("plain", json!({})).await;
+        // Setup keeps its ledger where the webhook is going to be.
+        self.create_all("manifests/base/namespace.yaml", |_| {})
+            .await;
     }
 
     /// Identity, credentials and annotated ServiceAccounts, by the binary itself.

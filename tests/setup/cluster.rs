@@ -55,7 +55,7 @@ async fn connected(name: &str, kubeconfig: Option<&str>) -> Result<Cluster, Stri
     }
     let config = kubernetes::config(Some(&file)).await;
     let _ = std::fs::remove_file(&file);
-    let cluster = config.and_then(Cluster::new);
+    let cluster = config.and_then(|config| Cluster::new(config, "system"));
     cluster.map_err(|error| error.to_string())
 }
 

@@ -7,11 +7,15 @@
 )]
 
 mod cluster;
+mod emit;
 mod endless;
+mod pace;
 mod peers;
+mod roles;
 mod script;
 mod sign_in;
 mod transport;
+mod whole;
 mod world;
 
 use std::process::Command;
@@ -20,6 +24,7 @@ use std::time::Duration;
 
 use identity_injector::setup::config;
 use identity_injector::setup::desired::Desired;
+use identity_injector::setup::pace::Rates;
 use identity_injector::setup::plan::{Plan, credential_name};
 use identity_injector::setup::{SetupError, apply, look};
 use serde_json::{Value, json};
@@ -50,9 +55,13 @@ fn desired() -> Desired {
 }
 
 async fn run(desired: &Desired, peer: Arc<impl Peer>) -> Result<Plan, SetupError> {
+    run_at(Rates::PUBLISHED, desired, peer).await
+}
+
+async fn run_at(rates: Rates, desired: &Desired, peer: Arc<impl Peer>) -> Result<Plan, SetupError> {
     let (arm, cluster) = clients(peer);
     let plan = look(desired, &arm, &cluster).await?;
-    apply::apply(&plan, desired, &arm, &cluster).await?;
+    apply::apply(&plan, desired, &arm, &cluster, rates).await?;
     Ok(plan)
 }
 
@@ -276,12 +285,27 @@ async fn waits_out_what_passes() {
         ..arm_error(429, "TooManyRequests", "slow down")
     };
     let hidden = || arm_error(404, "ParentResourceNotFound", "not there yet");
+    let no_graph = || arm_error(404, "NotFound", "MS Graph resource not found");
     let unwell = || arm_error(503, "ServiceUnavailable", "try later");
     // what passes, and the seconds it costs
     let table = [
         ("another writer", vec![concurrent(), concurrent()], 5 + 10),
         ("throttling", vec![throttled(), throttled()], 17 + 17),
         ("replication", vec![hidden(), hidden(), hidden()], 3 * 5),
+        (
+            "replication of the principal",
+            vec![no_graph(), no_graph()],
+            2 * 5,
+        ),
+        (
+            "throttling under another name",
+            vec![arm_error(
+                429,
+                "RetryableErrorDueToAnotherOperation",
+                "busy",
+            )],
+            10,
+        ),
         ("an outage", vec![unwell(), unwell(), unwell()], 1 + 2 + 4),
     ];
     for (name, refusals, seconds) in table {
@@ -306,8 +330,39 @@ async fn gives_up_on_an_identity_that_never_shows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stops_at_what_does_not_pass() {
+async fn adopts_what_another_made_meanwhile() {
     let exists = "Issuer and subject combination already exists for this Managed Identity.";
+    let other = credential_json("theirs", SUBJECT, "api://other");
+    // the status, what the list then has, and what is said
+    let table = [
+        (409, vec![right_credential("theirs")], ""),
+        (400, vec![right_credential("theirs")], ""),
+        (409, vec![other], "run again and it is adopted"),
+        (409, vec![], "run again and it is adopted"),
+    ];
+    for (status, there, said) in table {
+        let mut exchanges = look_at(&[]);
+        let refusal = arm_error(status, "Conflict", exists);
+        exchanges.push(put_credential(&our_credential(), refusal));
+        exchanges.push(list_credentials(&there));
+        let script = Script::new(exchanges);
+        let error = run(&desired(), script.clone()).await.err();
+        script.finish();
+        let error = error.map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(error.is_empty(), said.is_empty(), "{status}: {error}");
+        assert!(error.contains(said), "{status}: {error}");
+        let ledger = script.ledger();
+        let entries = ledger["data"].to_string().contains(&our_credential());
+        assert_eq!(
+            entries,
+            !said.is_empty(),
+            "what is adopted is not in the ledger: {ledger}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stops_at_what_does_not_pass() {
     let table = [
         (
             403,
@@ -316,7 +371,43 @@ async fn stops_at_what_does_not_pass() {
             "Managed Identity Contributor",
         ),
         (403, "RequestDisallowedByPolicy", "denied", "Azure Policy"),
-        (409, "Conflict", exists, "run again and it is adopted"),
+        (
+            403,
+            "LinkedAuthorizationFailed",
+            "no permission on the linked scope",
+            "Managed Identity Contributor",
+        ),
+        (409, "ScopeLocked", "a lock", "remove the lock"),
+        (
+            409,
+            "ResourceGroupBeingDeleted",
+            "being deleted",
+            "wait for the deletion",
+        ),
+        (
+            409,
+            "MissingSubscriptionRegistration",
+            "not registered",
+            "az provider register --namespace Microsoft.ManagedIdentity",
+        ),
+        (
+            404,
+            "SubscriptionNotFound",
+            "no such subscription",
+            "check `subscription`",
+        ),
+        (
+            401,
+            "InvalidAuthenticationTokenTenant",
+            "wrong tenant",
+            "sign in again, in the subscription's tenant",
+        ),
+        (
+            400,
+            "BadRequest",
+            "Federated identity credentials must have exactly one audience.",
+            "the request is at fault",
+        ),
         (
             405,
             "MethodNotAllowed",
@@ -461,36 +552,35 @@ async fn a_run_killed_after_any_write_is_finished_by_the_next() {
         "[{namespace: ns, name: sa}, {namespace: ns, name: sb}]",
     );
     let desired = config::parse(&config).unwrap();
+    let rates = Rates::UNLIMITED;
     let whole = World::with_namespace("ns");
-    run(&desired, whole.clone()).await.unwrap();
+    run_at(rates, &desired, whole.clone()).await.unwrap();
     let writes = whole.take_writes();
+    let of_ledger = 3;
     assert_eq!(
-        writes, 6,
-        "group, identity, two credentials, two service accounts"
+        writes,
+        6 + of_ledger,
+        "group, identity, two credentials, two service accounts; the ledger made, noted, confirmed"
     );
 
     for answered in 0..writes {
+        let case = format!("killed after write {}", answered + 1);
         let world = World::with_namespace("ns");
         world.die_after(Some(answered));
-        let first = timeout(Duration::from_secs(1), run(&desired, world.clone())).await;
-        assert!(first.is_err(), "killed after write {}", answered + 1);
+        let first = run_at(rates, &desired, world.clone());
+        let first = timeout(Duration::from_secs(1), first).await;
+        assert!(first.is_err(), "{case}");
         world.die_after(None);
         world.take_writes();
-        run(&desired, world.clone()).await.unwrap();
+        run_at(rates, &desired, world.clone()).await.unwrap();
+        assert_eq!(world.objects(), whole.objects(), "{case}");
+        world.take_writes();
+        run_at(rates, &desired, world.clone()).await.unwrap();
         assert_eq!(
             world.take_writes(),
-            writes - answered - 1,
-            "after write {}",
-            answered + 1
+            0,
+            "{case}: a third run has nothing to do"
         );
-        assert_eq!(
-            world.objects(),
-            whole.objects(),
-            "after write {}",
-            answered + 1
-        );
-        run(&desired, world.clone()).await.unwrap();
-        assert_eq!(world.take_writes(), 0, "a third run has nothing to do");
     }
 }
 
@@ -519,12 +609,15 @@ fn exit_codes_before_the_first_call() {
              column 1",
         ),
         (
-            "roles",
-            Some(format!("{CONFIG}    roleAssignments: []\n")),
+            "no scope",
+            Some(format!(
+                "{CONFIG}    roleAssignments: [{{scope: /x, role: Reader}}]\n"
+            )),
             &[],
             64,
-            "identities[0].roleAssignments: role assignments are not supported yet: remove the field, and give the role \
-             with `az role assignment create`",
+            "line 8: identities[0].roleAssignments[0].scope: \"/x\" is not legal: use an ARM id without a slash at the \
+             end: /subscriptions/GUID, a group or resource in it, or \
+             /providers/Microsoft.Management/managementGroups/NAME",
         ),
         (
             "Resource Manager with a password",
@@ -572,7 +665,7 @@ fn exit_codes_before_the_first_call() {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{name}: {stderr}");
         let config = match name {
-            "no such file" | "unknown field" | "roles" => format!("config {}: ", file.display()),
+            "no such file" | "unknown field" | "no scope" => format!("config {}: ", file.display()),
             _ => String::new(),
         };
         assert_eq!(

@@ -42,8 +42,12 @@ pub fn clients(peer: Arc<impl Peer>) -> (arm::Client, Cluster) {
     let arm = arm::Client::new(endpoint, audience, Arc::new(FixedToken), arm_peer);
     let service = tower::service_fn(move |request| answer_kube(peer.clone(), request));
     let client = kube::Client::new(service, "default");
-    let address = "https://cluster.test".to_owned();
-    (arm, Cluster { client, address })
+    let cluster = Cluster {
+        client,
+        address: "https://cluster.test".to_owned(),
+        ledger_namespace: "system".to_owned(),
+    };
+    (arm, cluster)
 }
 
 pub fn reply(status: u16, body: Value) -> Reply {

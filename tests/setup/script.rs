@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use crate::peers::{Call, Peer, Reply, reply};
+use crate::peers::{Call, Peer, Reply, kube_error, reply};
 
 #[derive(Debug)]
 pub struct Script {
     expected: Mutex<VecDeque<(Call, Reply)>>,
     wrong: Mutex<Vec<String>>,
+    /// The ledger's ConfigMap, whose calls are not part of a script.
+    ledger: Mutex<Option<Value>>,
 }
 
 impl Script {
@@ -18,6 +20,7 @@ impl Script {
         Arc::new(Self {
             expected: Mutex::new(exchanges.into_iter().collect()),
             wrong: Mutex::default(),
+            ledger: Mutex::default(),
         })
     }
 
@@ -39,8 +42,29 @@ impl Script {
     }
 }
 
+impl Script {
+    /// The ledger's ConfigMap.
+    pub fn ledger(&self) -> Value {
+        self.ledger.lock().unwrap().clone().unwrap_or_default()
+    }
+
+    fn keep(&self, call: Call) -> Reply {
+        let mut ledger = self.ledger.lock().unwrap();
+        if !call.line.starts_with("k8s GET") {
+            *ledger = Some(call.body);
+        }
+        match &*ledger {
+            Some(object) => reply(200, object.clone()),
+            None => kube_error(404, "NotFound", "not there"),
+        }
+    }
+}
+
 impl Peer for Script {
     fn answer(&self, call: Call) -> Option<Reply> {
+        if call.line.contains("/configmaps") {
+            return Some(self.keep(call));
+        }
         match self.expected.lock().unwrap().pop_front() {
             Some((expected, reply)) if expected == call => Some(reply),
             expected => {

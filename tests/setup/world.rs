@@ -56,6 +56,10 @@ impl Peer for World {
             return Some(state.get(peer, &path));
         }
         state.writes += 1;
+        let path = match (method, call.body["metadata"]["name"].as_str()) {
+            ("POST", Some(name)) => format!("{path}/{name}"),
+            _ => path,
+        };
         let object = state.write(&path, call.body);
         match state.last_answered_write {
             Some(last) if state.writes > last => None,
@@ -88,7 +92,8 @@ impl State {
         let parent = path.rsplit('/').nth(1);
         if parent == Some("userAssignedIdentities") {
             let client_id = format!("client-of-{name}");
-            object["properties"] = json!({"clientId": client_id, "tenantId": "tenant"});
+            object["properties"] =
+                json!({"clientId": client_id, "tenantId": "tenant", "principalId": "p"});
         }
         self.objects.insert(path.to_owned(), object.clone());
         object

@@ -66,6 +66,7 @@ async fn walk() -> anyhow::Result<()> {
     std::fs::write(&kubeconfig, kube.kubeconfig())?;
     let labels = json!({"azure.workload.identity/use": "true"});
     kube.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "walk", "labels": labels}}))?;
+    kube.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "identity-injector-system"}}))?;
     println!(
         "Azure      {}\nAPI server {}  (namespace walk is opted in by label)",
         azure.arm,

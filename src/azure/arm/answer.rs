@@ -11,6 +11,10 @@ pub struct Answer<T> {
     pub correlation_id: String,
 }
 
+/// What is left of a resource that was deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deleted {}
+
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]

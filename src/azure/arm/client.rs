@@ -9,10 +9,12 @@ use azure_core::http::{HttpClient, Method, RawResponse, Request as HttpRequest};
 use azure_core::time::OffsetDateTime;
 use serde::de::DeserializeOwned;
 use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep};
 use url::Url;
+use url::form_urlencoded::byte_serialize;
 use uuid::Uuid;
 
-use super::answer::{Answer, ErrorDetail, Page};
+use super::answer::{Answer, Deleted, ErrorDetail, Page};
 use super::error::{ArmError, Failure, FailureKind};
 use super::request::Request;
 use crate::azure::address::Address;
@@ -21,6 +23,13 @@ use crate::azure::sign_in;
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 const RETRY_AFTER: HeaderName = HeaderName::from_static("retry-after");
+const LOCATION: HeaderName = HeaderName::from_static("location");
+/// How long until a deletion is asked about again, unless Azure says.
+const POLL_PAUSE: Duration = Duration::from_secs(10);
+/// The longest that Azure may say.
+const LONGEST_POLL_PAUSE: Duration = Duration::from_secs(60);
+/// How long a deletion may take.
+const LONGEST_DELETION: Duration = Duration::from_secs(1800);
 /// How many pages a list may have.
 const PAGES: usize = 100;
 /// A token nearer to its end than this is replaced before it is used.
@@ -114,13 +123,71 @@ impl Client {
         Ok(items)
     }
 
+    /// Deletes a resource and waits until it is gone; one that is not there is gone. Gives the call's correlation id.
+    ///
+    /// # Errors
+    /// As [`Client::send`], and when it takes longer than half an hour.
+    pub async fn delete(&self, request: &Request<Deleted>) -> Result<String, ArmError> {
+        let operation = request.to_string();
+        let mut url = self.url(request);
+        let mut method = request.method;
+        let mut first = None;
+        let start = Instant::now();
+        loop {
+            let http = HttpRequest::new(url.clone(), method);
+            let (response, own) = self.raw(&operation, http).await?;
+            let id = correlation_id(response.headers(), own);
+            let id = first.get_or_insert(id).clone();
+            match u16::from(response.status()) {
+                200 | 204 => return Ok(id),
+                202 => {}
+                _ => {
+                    let failure = failure(operation, &response, id.clone());
+                    return match failure.kind {
+                        FailureKind::NotFound => Ok(id),
+                        _ => Err(ArmError::Refused(Box::new(failure))),
+                    };
+                }
+            }
+            let unfinished = |operation: String, response: &RawResponse| {
+                let failure = failure(operation, response, id.clone());
+                ArmError::Refused(Box::new(failure))
+            };
+            match response.headers().get_optional_string(&LOCATION) {
+                Some(location) => {
+                    url = self
+                        .page_url(&location)
+                        .ok_or_else(|| ArmError::ForeignPage {
+                            operation: operation.clone(),
+                            next_link: location,
+                        })?;
+                }
+                None if method == Method::Get => {}
+                None => return Err(unfinished(operation, &response)),
+            }
+            method = Method::Get;
+            let pause = retry_after(response.headers()).unwrap_or(POLL_PAUSE);
+            let pause = pause.clamp(Duration::from_secs(1), LONGEST_POLL_PAUSE);
+            if start.elapsed() + pause > LONGEST_DELETION {
+                return Err(unfinished(operation, &response));
+            }
+            sleep(pause).await;
+        }
+    }
+
     fn url<T>(&self, request: &Request<T>) -> Url {
         let mut url = self.endpoint.url().clone();
         // Only a URL that can't have a path (mailto:) refuses; an endpoint has a host.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(&request.path);
         }
-        url.set_query(Some(&format!("api-version={}", request.api_version)));
+        let mut query = format!("api-version={}", request.api_version);
+        if let Some(filter) = &request.filter {
+            // Spaces as %20: not every provider reads a plus.
+            let filter: String = byte_serialize(filter.as_bytes()).collect();
+            query = format!("$filter={}&{query}", filter.replace('+', "%20"));
+        }
+        url.set_query(Some(&query));
         url
     }
 
@@ -132,15 +199,25 @@ impl Client {
     async fn exchange<T: DeserializeOwned>(
         &self,
         operation: String,
-        mut http: HttpRequest,
+        http: HttpRequest,
     ) -> Result<Answer<T>, ArmError> {
+        let (response, client_request_id) = self.raw(&operation, http).await?;
+        read(operation, &response, client_request_id)
+    }
+
+    /// The answer whatever its status, and our own id of the call.
+    async fn raw(
+        &self,
+        operation: &str,
+        mut http: HttpRequest,
+    ) -> Result<(RawResponse, String), ArmError> {
         let token = self.token().await?;
         let client_request_id = Uuid::new_v4().to_string();
         http.insert_header("authorization", format!("Bearer {}", token.secret()));
         http.insert_header("accept", "application/json");
         http.insert_header("x-ms-client-request-id", client_request_id.clone());
         let no_answer = |error: azure_core::Error| ArmError::NoAnswer {
-            operation: operation.clone(),
+            operation: operation.to_owned(),
             reason: error.to_string(),
         };
         let response = self
@@ -151,7 +228,7 @@ impl Client {
             .try_into_raw_response()
             .await
             .map_err(no_answer)?;
-        read(operation, &response, client_request_id)
+        Ok((response, client_request_id))
     }
 
     async fn token(&self) -> Result<Secret, ArmError> {
@@ -171,15 +248,9 @@ fn read<T: DeserializeOwned>(
     response: &RawResponse,
     client_request_id: String,
 ) -> Result<Answer<T>, ArmError> {
-    let correlation_id = [CORRELATION_ID, REQUEST_ID]
-        .iter()
-        .find_map(|name| response.headers().get_optional_string(name))
-        .unwrap_or(client_request_id);
-    let status = u16::from(response.status());
-    if !matches!(status, 200 | 201) {
-        let detail = ErrorDetail::read(response.body());
-        let wait = retry_after(response.headers());
-        let failure = Failure::new(operation, status, detail, correlation_id, wait);
+    let correlation_id = correlation_id(response.headers(), client_request_id);
+    if !matches!(u16::from(response.status()), 200 | 201) {
+        let failure = failure(operation, response, correlation_id);
         return Err(ArmError::Refused(Box::new(failure)));
     }
     match serde_json::from_slice(response.body()) {
@@ -193,6 +264,20 @@ fn read<T: DeserializeOwned>(
             correlation_id,
         }),
     }
+}
+
+fn correlation_id(headers: &Headers, own: String) -> String {
+    [CORRELATION_ID, REQUEST_ID]
+        .iter()
+        .find_map(|name| headers.get_optional_string(name))
+        .unwrap_or(own)
+}
+
+fn failure(operation: String, response: &RawResponse, correlation_id: String) -> Failure {
+    let status = u16::from(response.status());
+    let detail = ErrorDetail::read(response.body());
+    let wait = retry_after(response.headers());
+    Failure::new(operation, status, detail, correlation_id, wait)
 }
 
 // Resource providers send whole seconds, never a date.

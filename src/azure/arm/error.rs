@@ -79,6 +79,8 @@ pub enum FailureKind {
     ConcurrentWrites,
     /// A new identity is not visible everywhere yet, or there is none: wait and send again, for a while.
     ParentNotFound,
+    /// A new identity's principal is not in the directory yet: wait and send again, for a while.
+    PrincipalNotFound,
     /// ARM or the provider behind it is unwell: a few more tries.
     Unavailable,
     /// The resource is not there.
@@ -89,6 +91,10 @@ pub enum FailureKind {
     Unauthenticated,
     /// A permission is missing.
     Forbidden,
+    /// The permission to give roles is missing.
+    RolesForbidden,
+    /// The principal has the role at this scope, by an assignment of another name.
+    AlreadyAssigned,
     /// An Azure Policy forbids it.
     PolicyDenied,
     /// The identity has a credential with this issuer and subject under another name.
@@ -116,6 +122,9 @@ impl FailureKind {
             "ParentResourceNotFound" => return Self::ParentNotFound,
             "SubscriptionNotFound" => return Self::SubscriptionNotFound,
             "RequestDisallowedByPolicy" => return Self::PolicyDenied,
+            "PrincipalNotFound" => return Self::PrincipalNotFound,
+            "RoleAssignmentExists" => return Self::AlreadyAssigned,
+            "RoleDefinitionDoesNotExist" => return Self::NotFound,
             "MissingSubscriptionRegistration" => return Self::ProviderNotRegistered,
             _ => {}
         }
@@ -137,6 +146,8 @@ impl FailureKind {
             }
             202 | 204 => Self::Unfinished,
             401 => Self::Unauthenticated,
+            // The message names the action that is missing.
+            403 if says("microsoft.authorization/role") => Self::RolesForbidden,
             403 => Self::Forbidden,
             405 => Self::RegionUnsupported,
             409 => Self::Conflict,
@@ -157,6 +168,9 @@ impl FailureKind {
             Self::ParentNotFound => {
                 "the identity is not visible to Azure yet: run again in some minutes"
             }
+            Self::PrincipalNotFound => {
+                "the identity's principal is not in the directory yet: run again in some minutes"
+            }
             Self::Unavailable => "Azure is unwell: run again later",
             Self::NotFound => "it is not there (any more): run again",
             Self::SubscriptionNotFound => {
@@ -167,6 +181,11 @@ impl FailureKind {
                 "the signed-in identity needs Managed Identity Contributor on the resource group, \
                  and Contributor on the subscription if the group is to be made"
             }
+            Self::RolesForbidden => {
+                "to give roles the signed-in identity needs Role Based Access Control Administrator \
+                 at that scope; or remove `roleAssignments` and have them given by who may"
+            }
+            Self::AlreadyAssigned => "the identity has the role there already",
             Self::PolicyDenied => "an Azure Policy forbids it: ask its owner for an exemption",
             Self::AlreadyTrusted => {
                 "it was made under another name meanwhile: run again and it is adopted"
@@ -269,6 +288,16 @@ mod tests {
             (404, "", "", Invalid),
             (401, "ExpiredAuthenticationToken", "", Unauthenticated),
             (403, "AuthorizationFailed", "", Forbidden),
+            (
+                403,
+                "AuthorizationFailed",
+                "... to perform action 'Microsoft.Authorization/roleAssignments/write' over scope ...",
+                RolesForbidden,
+            ),
+            (400, "PrincipalNotFound", "", PrincipalNotFound),
+            (404, "PrincipalNotFound", "", PrincipalNotFound),
+            (409, "RoleAssignmentExists", "", AlreadyAssigned),
+            (404, "RoleDefinitionDoesNotExist", "", NotFound),
             (403, "RequestDisallowedByPolicy", "", PolicyDenied),
             (
                 405,

@@ -10,13 +10,18 @@ mod client;
 mod error;
 pub mod request;
 mod resource;
+mod role;
 mod transport;
 
-pub use answer::{Answer, Page};
+pub use answer::{Answer, Deleted, Page};
 pub use client::Client;
 pub use error::{ArmError, Failure, FailureKind};
 pub use request::{GroupId, Request};
-pub use resource::{FederatedCredential, ManagedCluster, ManagedIdentity, ResourceGroup, Trust};
+pub use resource::{
+    FederatedCredential, ManagedCluster, ManagedIdentity, Resource, ResourceGroup, RoleAssignment,
+    RoleDefinition, Trust,
+};
+pub use role::{assignment_name, role_guid};
 pub use transport::Transport;
 
 /// Whether two Azure names or locations are the same: ARM keeps no case, and locations no spaces (`West US 2` is `westus2`).

@@ -1,5 +1,7 @@
 //! The Azure resources that setup reads and makes, with the fields it uses.
 
+use std::fmt;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// A resource group.
@@ -11,6 +13,22 @@ pub struct ResourceGroup {
     pub location: String,
 }
 
+/// Any resource, as a list of a group's content has it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Resource {
+    /// Its name.
+    pub name: String,
+    /// Its type, as `Microsoft.ManagedIdentity/userAssignedIdentities`.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.kind)
+    }
+}
+
 /// A user-assigned managed identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManagedIdentity {
@@ -20,6 +38,8 @@ pub struct ManagedIdentity {
     pub client_id: String,
     /// The tenant that issues its tokens; never empty.
     pub tenant_id: String,
+    /// Its service principal, which roles are given to; never empty.
+    pub principal_id: String,
 }
 
 /// What a federated credential trusts. Issuer and subject are compared byte for byte.
@@ -46,6 +66,24 @@ pub struct FederatedCredential {
     pub audiences: Vec<String>,
 }
 
+/// A role that can be given.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct RoleDefinition {
+    /// Its id; the last segment is a GUID, the same at every scope.
+    pub id: String,
+}
+
+/// A role given to a principal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleAssignment {
+    /// Its name, a GUID.
+    pub name: String,
+    /// Where it holds.
+    pub scope: String,
+    /// The role.
+    pub role_definition_id: String,
+}
+
 /// An AKS cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManagedCluster {
@@ -69,6 +107,15 @@ struct IdentityProperties {
     client_id: String,
     #[serde(deserialize_with = "filled")]
     tenant_id: String,
+    #[serde(deserialize_with = "filled")]
+    principal_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AssignmentProperties {
+    scope: String,
+    role_definition_id: String,
 }
 
 #[derive(Deserialize)]
@@ -107,6 +154,18 @@ impl<'de> Deserialize<'de> for ManagedIdentity {
             location: wire.location,
             client_id: wire.properties.client_id,
             tenant_id: wire.properties.tenant_id,
+            principal_id: wire.properties.principal_id,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for RoleAssignment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let wire = Wire::<AssignmentProperties>::deserialize(deserializer)?;
+        Ok(Self {
+            name: wire.name,
+            scope: wire.properties.scope,
+            role_definition_id: wire.properties.role_definition_id,
         })
     }
 }

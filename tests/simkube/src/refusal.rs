@@ -52,6 +52,17 @@ pub enum Refusal {
         /// Which precondition, with both values.
         why: String,
     },
+    /// A write on a version that is no longer the last one.
+    #[error(
+        "Operation cannot be fulfilled on {resource} \"{name}\": the object has been modified; please apply your changes \
+         to the latest version and try again"
+    )]
+    Modified {
+        /// Plural of the kind.
+        resource: &'static str,
+        /// The object's name.
+        name: String,
+    },
     /// Keys that other managers own with other values.
     #[error("{}", conflict_message(.0))]
     ApplyConflict(Vec<Conflict>),
@@ -97,7 +108,7 @@ impl Refusal {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType")
             }
             Self::AlreadyExists { .. } => (StatusCode::CONFLICT, "AlreadyExists"),
-            Self::Precondition { .. } | Self::ApplyConflict(_) => {
+            Self::Precondition { .. } | Self::Modified { .. } | Self::ApplyConflict(_) => {
                 (StatusCode::CONFLICT, "Conflict")
             }
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "BadRequest"),
@@ -125,6 +136,7 @@ impl Refusal {
         match self {
             Self::NotFound { resource, name }
             | Self::AlreadyExists { resource, name }
+            | Self::Modified { resource, name }
             | Self::Precondition { resource, name, .. } => {
                 Some(json!({"name": name, "kind": resource}))
             }

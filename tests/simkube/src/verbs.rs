@@ -128,12 +128,22 @@ pub(crate) fn apply(server: &Server, call: &Call, key: &Key) -> Result<Response,
             "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch".to_owned(),
         ));
     };
-    let (_, applied) = object::read(&call.body, key.kind, &key.namespace, Some(&key.name))?;
+    let (_, mut applied) = object::read(&call.body, key.kind, &key.namespace, Some(&key.name))?;
+    let version = applied["metadata"]["resourceVersion"].take();
     let now = now().to_string();
     let force = query.get("force").is_some_and(|force| force == "true");
     let mut store = server.store();
     in_namespace(&store, key)?;
     let live = store.get(key);
+    let is = live
+        .as_deref()
+        .map(|live| &live["metadata"]["resourceVersion"]);
+    if !version.is_null() && is != Some(&version) {
+        return Err(Refusal::Modified {
+            resource: key.kind.plural(),
+            name: key.name.clone(),
+        });
+    }
     let mut object = managed::apply(
         key,
         live.as_deref(),

@@ -399,6 +399,34 @@ async fn apply_respects_owners() {
         .await
         .unwrap();
 
+    let on = async |version: Option<String>| {
+        let patch = Patch::Apply(json!({
+            "kind": "ServiceAccount", "apiVersion": "v1",
+            "metadata": {"name": "sa", "resourceVersion": version, "annotations": {"n": "1"}},
+        }));
+        accounts
+            .patch("sa", &PatchParams::apply("third"), &patch)
+            .await
+    };
+    let stale = on(created.resource_version()).await.unwrap_err();
+    assert_eq!(code(&stale), 409);
+    assert!(
+        stale.to_string().contains("the object has been modified"),
+        "{stale}"
+    );
+    let last = accounts.get("sa").await.unwrap();
+    on(last.resource_version()).await.unwrap();
+    accounts
+        .patch(
+            "sa",
+            &PatchParams::apply("third"),
+            &Patch::Apply(json!({
+                "kind": "ServiceAccount", "apiVersion": "v1", "metadata": {"name": "sa"},
+            })),
+        )
+        .await
+        .unwrap();
+
     let kept = apply("setup", json!({}), false).await.unwrap();
     let left: Vec<_> = kept
         .annotations()

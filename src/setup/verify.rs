@@ -1,0 +1,254 @@
+//! Proves what `apply` made: a real token of each ServiceAccount, really exchanged at Microsoft Entra.
+
+use std::fmt;
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt};
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::cluster::Cluster;
+use super::desired::{Desired, DesiredIdentity, ServiceAccountId};
+use super::retry::persist;
+use super::step::IdentityIds;
+use crate::azure::aadsts::Class;
+use crate::azure::arm::{ArmError, Client, request};
+use crate::azure::token::{Entra, Wanted};
+use crate::azure::token_error::TokenError;
+use crate::names::CLIENT_ID;
+
+/// How many ServiceAccounts are proven at once.
+const AT_ONCE: usize = 8;
+/// How long before Entra is asked again about what may still be spreading. It keeps its "no" for a while, and each
+/// question may prolong that.
+const SPREADING_PAUSE: Duration = Duration::from_secs(30);
+/// How long before Entra is asked again when it was busy, unless it says.
+const BUSY_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long to wait for Entra.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// Before the first question.
+    pub settle: Duration,
+    /// From the first question on, for what may still pass.
+    pub patience: Duration,
+}
+
+/// What came of one ServiceAccount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// The ServiceAccount.
+    pub service_account: ServiceAccountId,
+    /// The identity it is to have.
+    pub identity: String,
+    /// Whether it has it.
+    pub verdict: Verdict,
+    /// Why not, and what to do; empty if it has.
+    pub reason: String,
+}
+
+/// Whether a ServiceAccount has its identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Verdict {
+    /// It got a token.
+    Ok,
+    /// It can't get one.
+    Failed,
+    /// Nobody can tell now.
+    Unknown,
+}
+
+/// Proves every ServiceAccount of `desired`, in the config's order; `resource` is what tokens are asked for.
+///
+/// # Errors
+/// When Resource Manager does not tell the identities' ids.
+pub async fn verify(
+    desired: &Desired,
+    arm: &Client,
+    cluster: &Cluster,
+    entra: &Entra,
+    resource: &str,
+    waits: Waits,
+) -> Result<Vec<Finding>, ArmError> {
+    let mut subjects = Vec::new();
+    for identity in &desired.identities {
+        let get = request::get_identity(&desired.group, &identity.name);
+        let found = persist(async || arm.find(&get).await).await?;
+        let ids = found.map(IdentityIds::from);
+        let accounts = identity.service_accounts.iter();
+        subjects.extend(accounts.map(|account| (identity, account, ids.clone())));
+    }
+    if !waits.settle.is_zero() {
+        let seconds = waits.settle.as_secs();
+        tracing::info!(
+            "waiting {seconds} s first: Entra keeps for a while that it did not know a new credential (--settle)"
+        );
+        sleep(waits.settle).await;
+    }
+    let proof = Proof {
+        desired,
+        cluster,
+        entra,
+        resource,
+        until: Instant::now() + waits.patience,
+    };
+    let findings = stream::iter(subjects)
+        .map(|(identity, account, ids)| proof.finding(identity, account, ids));
+    Ok(findings.buffered(AT_ONCE).collect().await)
+}
+
+struct Proof<'a> {
+    desired: &'a Desired,
+    cluster: &'a Cluster,
+    entra: &'a Entra,
+    resource: &'a str,
+    until: Instant,
+}
+
+impl Proof<'_> {
+    async fn finding(
+        &self,
+        identity: &DesiredIdentity,
+        account: &ServiceAccountId,
+        ids: Option<IdentityIds>,
+    ) -> Finding {
+        let outcome = match ids {
+            Some(ids) => self.prove(account, &ids).await,
+            None => Err((
+                Verdict::Failed,
+                "the identity is not there: run `setup apply`".to_owned(),
+            )),
+        };
+        let (verdict, reason) = outcome.err().unwrap_or((Verdict::Ok, String::new()));
+        Finding {
+            service_account: account.clone(),
+            identity: identity.name.clone(),
+            verdict,
+            reason,
+        }
+    }
+
+    async fn prove(
+        &self,
+        account: &ServiceAccountId,
+        ids: &IdentityIds,
+    ) -> Result<(), (Verdict, String)> {
+        let unknown = |error: super::cluster::ClusterError| (Verdict::Unknown, error.to_string());
+        let failed = |reason: String| Err((Verdict::Failed, reason));
+        let Some(annotations) = self.cluster.annotations(account).await.map_err(unknown)? else {
+            return failed("the ServiceAccount is not there: run `setup apply`".to_owned());
+        };
+        match annotations.get(CLIENT_ID) {
+            Some(client_id) if *client_id == ids.client_id => {}
+            other => {
+                let has = other.map_or("absent", String::as_str);
+                return failed(format!(
+                    "its annotation {CLIENT_ID} is {has}, not {}: run `setup apply`",
+                    ids.client_id
+                ));
+            }
+        }
+        let audience = &self.desired.audience;
+        let wanted = Wanted {
+            tenant_id: ids.tenant_id.as_str().into(),
+            client_id: ids.client_id.as_str().into(),
+            resource: self.resource.to_owned(),
+        };
+        loop {
+            let assertion = self.cluster.token(account, audience).await;
+            let assertion = assertion.map_err(unknown)?;
+            let request = Uuid::new_v4();
+            let exchanged = self
+                .entra
+                .exchange_assertion(&wanted, &assertion, request)
+                .await;
+            let Err(error) = exchanged else {
+                return Ok(());
+            };
+            match pause(&error) {
+                Some(pause) if Instant::now() + pause <= self.until => {
+                    let seconds = pause.as_secs();
+                    tracing::warn!("{account}: {error} Asking again in {seconds} s.");
+                    sleep(pause).await;
+                }
+                _ => {
+                    let verdict = match error.class() {
+                        Class::Transient | Class::Throttled => Verdict::Unknown,
+                        _ => Verdict::Failed,
+                    };
+                    return Err((verdict, error.to_string()));
+                }
+            }
+        }
+    }
+}
+
+/// How long before it is worth to ask again; `None` if it is not.
+fn pause(error: &TokenError) -> Option<Duration> {
+    match error.class() {
+        Class::Permanent | Class::Resource => None,
+        Class::Spreading => Some(SPREADING_PAUSE),
+        Class::Settling | Class::Transient | Class::Throttled => {
+            let asked = error.retry_after().map(Duration::from_secs);
+            Some(asked.unwrap_or(BUSY_PAUSE).max(Duration::from_secs(1)))
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = match self.verdict {
+            Verdict::Ok => "ok",
+            Verdict::Failed => "failed",
+            Verdict::Unknown => "unknown",
+        };
+        let (account, identity) = (&self.service_account, &self.identity);
+        match self.reason.as_str() {
+            "" => write!(f, "{verdict:7}  {account} as {identity}"),
+            reason => write!(f, "{verdict:7}  {account} as {identity}: {reason}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::HeaderMap;
+
+    use super::pause;
+    use crate::azure::aadsts::fault;
+    use crate::azure::token_error::{Hints, TokenError};
+
+    #[test]
+    fn pauses() {
+        // code, seconds until it is asked again; none is told at once
+        let table = [
+            (70021, Some(30)),
+            (700211, Some(30)),
+            (700213, Some(30)),
+            (700016, Some(30)),
+            (700024, Some(5)),
+            (90033, Some(5)),
+            (700212, None),
+            (7002138, None),
+            (500011, None),
+            (53003, None),
+        ];
+        for (code, seconds) in table {
+            let error = TokenError::Refused {
+                code,
+                class: fault(code).class,
+                claims: None,
+                description: String::new(),
+                correlation_id: None,
+                hints: Hints::of(&HeaderMap::new(), 0),
+            };
+            let expected = seconds.map(Duration::from_secs);
+            assert_eq!(pause(&error), expected, "AADSTS{code}");
+        }
+    }
+}
