@@ -175,7 +175,7 @@ fn d04_both_containers_carry_resources() {
 fn a_default_yields_to_the_annotation() {
     use names::{PROXY_CPU_LIMIT, PROXY_CPU_REQUEST, PROXY_MEMORY_LIMIT, PROXY_MEMORY_REQUEST};
     let table = [
-        (PROXY_CPU_REQUEST, "50m", ("cpu", "50m", "100m")),
+        (PROXY_CPU_REQUEST, "50m", ("cpu", "50m", "500m")),
         (PROXY_CPU_REQUEST, "2", ("cpu", "2", "2")),
         (PROXY_CPU_LIMIT, "5m", ("cpu", "5m", "5m")),
         (PROXY_MEMORY_REQUEST, "1Gi", ("memory", "1Gi", "1Gi")),
