@@ -114,6 +114,19 @@ pub struct Row {
     pub detail: String,
 }
 
+impl Row {
+    /// A row of these columns.
+    #[must_use]
+    pub fn new(action: &'static str, kind: &'static str, name: String, detail: String) -> Self {
+        Self {
+            action,
+            kind,
+            name,
+            detail,
+        }
+    }
+}
+
 impl Step {
     /// The annotation step of `account`.
     #[must_use]
@@ -161,12 +174,7 @@ impl Step {
     /// The step as the table shows it.
     #[must_use]
     pub fn row(&self) -> Row {
-        let row = |action, kind, name: String, detail: String| Row {
-            action,
-            kind,
-            name,
-            detail,
-        };
+        let row = Row::new;
         match self {
             Self::CreateResourceGroup { name, location } => {
                 let detail = format!("in {location}");

@@ -73,12 +73,7 @@ impl Undo {
     /// The step as the table shows it.
     #[must_use]
     pub fn row(&self) -> Row {
-        let row = |action, kind, name: String, detail: String| Row {
-            action,
-            kind,
-            name,
-            detail,
-        };
+        let row = Row::new;
         let nothing = String::new;
         match &self.act {
             Act::Unannotate(account, _) => {

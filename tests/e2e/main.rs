@@ -14,26 +14,22 @@ mod api;
 mod cluster;
 mod neighbours;
 mod setup;
+#[path = "../support/suite.rs"]
+mod suite;
 #[path = "../support/mod.rs"]
 mod support;
 mod token;
 mod workloads;
 mod world;
 
-use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use futures::FutureExt;
-use futures::future::LocalBoxFuture;
+use suite::Case;
 use world::World;
 
-type Case = (
-    &'static str,
-    for<'a> fn(&'a World) -> LocalBoxFuture<'a, ()>,
-);
-
 /// Each case may rely on the ones before it.
-const CASES: [Case; 19] = [
+const CASES: [Case<World>; 19] = [
     (
         "setup makes identity, credential and annotations",
         |world| world.setup_applies().boxed_local(),
@@ -103,38 +99,15 @@ const CASES: [Case; 19] = [
 ];
 
 fn main() {
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    let start = Instant::now();
-    let failed = runtime.block_on(async {
+    suite::main(async {
+        let start = Instant::now();
         let world = World::start().await;
-        println!(
-            "world ready in {:.1?} (API server {})",
-            start.elapsed(),
-            world.version().await
-        );
-        let mut failed = 0;
-        for (name, case) in CASES {
-            let start = Instant::now();
-            let passed = AssertUnwindSafe(case(&world)).catch_unwind().await.is_ok();
-            println!(
-                "{} {name} ({:.2?})",
-                if passed { "ok    " } else { "FAILED" },
-                start.elapsed()
-            );
-            failed += usize::from(!passed);
-        }
+        let (took, version) = (start.elapsed(), world.version().await);
+        println!("world ready in {took:.1?} (API server {version})");
+        let failed = suite::run("e2e", &CASES, &world).await;
         if failed > 0 {
             println!("the webhook's log:\n{}", world.webhook.printed());
         }
         failed
-    });
-    println!("e2e: {} passed, {failed} failed", CASES.len() - failed);
-    std::process::exit(i32::from(failed > 0));
+    })
 }

@@ -19,25 +19,21 @@ mod image;
 mod install;
 mod pods;
 mod security;
+#[path = "../support/suite.rs"]
+mod suite;
 #[path = "../support/mod.rs"]
 mod support;
 mod tokens;
 mod workloads;
 mod world;
 
-use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use futures::FutureExt;
-use futures::future::LocalBoxFuture;
+use suite::Case;
 use world::World;
 
-type Case = (
-    &'static str,
-    for<'a> fn(&'a World) -> LocalBoxFuture<'a, ()>,
-);
-
-const CASES: [Case; 14] = [
+const CASES: [Case<World>; 14] = [
     ("the walk's pod gets the identity's tokens", |world| {
         world.walk_pod_gets_tokens().boxed_local()
     }),
@@ -86,35 +82,14 @@ const CASES: [Case; 14] = [
 ];
 
 fn main() {
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let is_wanted =
-        |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part.as_str()));
-    let failed = runtime.block_on(async {
+    suite::main(async {
         let start = Instant::now();
         let world = World::start().await;
         println!("world ready in {:.1?}", start.elapsed());
-        let mut counts = [0, 0];
-        for (name, case) in CASES.iter().filter(|(name, _)| is_wanted(name)) {
-            let start = Instant::now();
-            let passed = AssertUnwindSafe(case(&world)).catch_unwind().await.is_ok();
-            let outcome = if passed { "ok    " } else { "FAILED" };
-            println!("{outcome} {name} ({:.1?})", start.elapsed());
-            counts[usize::from(!passed)] += 1;
-        }
-        let [passed, failed] = counts;
+        let failed = suite::run("node", &CASES, &world).await;
         if failed > 0 {
             println!("{}", world.webhook_logs().await);
         }
-        println!("node: {passed} passed, {failed} failed");
         failed
-    });
-    std::process::exit(i32::from(failed > 0));
+    })
 }

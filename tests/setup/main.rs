@@ -14,6 +14,8 @@ mod peers;
 mod roles;
 mod script;
 mod sign_in;
+#[path = "../support/mod.rs"]
+mod support;
 mod transport;
 mod whole;
 mod world;

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use simazure::faults::{Act, Moment, Room};
 use simazure::{Fault, Lags};
 
+use crate::support::arm;
 use scene::{Death, Scene};
 
 /// How many cases run at once.
@@ -209,33 +210,5 @@ async fn destroy_leaves_what_setup_did_not_make() {
 
 /// One write of the administrator's.
 async fn put(scene: &Scene, path: &str, body: &Value) {
-    let azure = &scene.azure;
-    let http = scene.http();
-    let form = [
-        ("grant_type", "client_credentials"),
-        ("client_id", azure.client_id),
-        ("client_secret", azure.client_secret),
-        ("scope", "https://management.azure.com/.default"),
-    ];
-    let url = format!("{}{}/oauth2/v2.0/token", azure.authority, azure.tenant);
-    let token: Value = http
-        .post(url)
-        .form(&form)
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
-    let answer = http
-        .request(
-            Method::PUT,
-            format!("{}{path}?api-version=2024-11-30", azure.arm),
-        )
-        .bearer_auth(token["access_token"].as_str().unwrap())
-        .json(body)
-        .send()
-        .await
-        .unwrap();
-    assert!(answer.status().is_success(), "{path}: {}", answer.status());
+    arm(&scene.azure, Method::PUT, path, Some(body.clone())).await;
 }
