@@ -89,6 +89,7 @@ impl World {
         .unwrap();
         let labels = json!({"azure.workload.identity/use": "true"});
         kube.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "walk", "labels": labels}})).unwrap();
+        kube.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "identity-injector-system"}})).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let mut world = World {
             azure,

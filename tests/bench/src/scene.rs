@@ -64,6 +64,7 @@ impl Scene {
         std::fs::write(&kubeconfig, kube.kubeconfig())?;
         let labels = json!({"azure.workload.identity/use": "true"});
         kube.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "walk", "labels": labels}}))?;
+        kube.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "identity-injector-system"}}))?;
         let certificates = Certificates::make(&folder.path().join("certs"));
         let scene = Scene {
             kube,
