@@ -19,7 +19,7 @@ IMAGE_FLAGS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --r
 VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUBERNETES) gitMajor=1 gitMinor=36)
 
 .DEFAULT_GOAL := help
-.PHONY: help build image dockerfile check pure deny test demo e2e e2e-node cluster test-cluster node node-up node-down test-node redirect sdk
+.PHONY: help build static image dockerfile check pure deny test demo e2e e2e-node cluster test-cluster node node-up node-down test-node redirect sdk
 .PHONY: arm-sdk fuzz bench bless clean
 
 help: ## List the targets
@@ -28,9 +28,11 @@ help: ## List the targets
 build: ## Build the binary for release
 	cargo build --release --locked
 
-image: ## Build the container image as an OCI archive, without a container engine (ARCH=amd64 or arm64)
+static: ## Build the static binary that the image holds (ARCH=amd64 or arm64)
 	rustup target add $(MUSL_$(ARCH))
 	RUSTFLAGS='$(IMAGE_FLAGS)' cargo build --release --locked --target $(MUSL_$(ARCH))
+
+image: static ## Build the container image as an OCI archive, without a container engine (ARCH=amd64 or arm64)
 	rm -rf target/image/$(ARCH)
 	cargo run --quiet --locked -p image -- --binary target/$(MUSL_$(ARCH))/release/identity-injector --architecture $(ARCH) \
 	  --name $(IMAGE) --rootfs target/image/$(ARCH) --output target/image/identity-injector-$(ARCH).tar
@@ -61,9 +63,8 @@ demo: ## Walk from an annotated pod to an Azure token on this machine, all simul
 e2e: cluster ## Walk on a real Kubernetes API server (needs Go), against a simulated Azure
 	cargo test --workspace --locked --test e2e
 
-e2e-node: node ## Walk on a real node, with real pods (needs root, Go, runc, nft), against a simulated Azure
-	rustup target add $(MUSL_amd64)
-	RUSTFLAGS='$(IMAGE_FLAGS)' cargo build --release --locked --target $(MUSL_amd64) -p identity-injector -p app
+e2e-node: node static ## Walk on a real node, with real pods (needs root, Go, runc, nft), against a simulated Azure
+	RUSTFLAGS='$(IMAGE_FLAGS)' cargo build --release --locked --target $(MUSL_amd64) -p app
 	cargo build --workspace --locked --bin image
 	cargo test --workspace --locked --test node -- $(ONLY)
 
@@ -126,10 +127,9 @@ fuzz: $(CARGO_FUZZ) ## Fuzz reviews, annotations and request paths for a minute 
 $(CARGO_FUZZ):
 	cargo install cargo-fuzz --version 0.13.2 --locked --root target/tools
 
-bench: ## Measure the release binary beside a floor on this machine (needs two cores, taskset)
-	cargo build --release --locked
+bench: static ## Measure the image's binary beside a floor on this machine (needs two cores, taskset)
 	cargo build --release --locked -p bench
-	taskset -c 0 target/release/bench
+	taskset -c 0 target/release/bench target/$(MUSL_amd64)/release/identity-injector
 	taskset -c 1 cargo bench --quiet --locked -p bench --bench engine
 
 bless: ## Write the golden cases anew, to be reviewed as code

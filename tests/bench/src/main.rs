@@ -1,9 +1,10 @@
-//! `make bench`: admission and proxy figures of the release binary, each beside its floor. As `bench floor ...` it is the floor.
+//! `make bench`: admission and proxy figures of the binary it is given, each beside its floor. As `bench floor ...` it is the floor.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use bench::figure::{judged, median, plain, quantile, resident};
 use bench::load::{Expected, Target, closed_loop, first_requests, open_loop};
 use bench::process::{cpu, memory};
@@ -39,20 +40,21 @@ fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first() {
         Some((first, rest)) if first == "floor" => floor::serve(rest),
-        _ => {
+        None => bail!("usage: bench BINARY, the identity-injector to be measured"),
+        Some((binary, _)) => {
             // Fails only if a provider is set already.
             let _ = rustls::crypto::ring::default_provider().install_default();
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
             let runtime = runtime.worker_threads(1).enable_all().build()?;
-            let measured = runtime.block_on(measure());
+            let measured = runtime.block_on(measure(binary.into()));
             runtime.shutdown_background();
             measured
         }
     }
 }
 
-async fn measure() -> anyhow::Result<()> {
-    let scene = Scene::start().await?;
+async fn measure(binary: PathBuf) -> anyhow::Result<()> {
+    let scene = Scene::start(binary).await?;
     let load = std::fs::read_to_string("/proc/loadavg")?;
     let load: f64 = load.split(' ').next().context("loadavg")?.parse()?;
     plain("load average before (latencies want 0)", load, "");

@@ -51,9 +51,8 @@ impl Scene {
     ///
     /// # Errors
     /// When the binary is not built or setup fails.
-    pub async fn start() -> anyhow::Result<Self> {
+    pub async fn start(binary: PathBuf) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let binary = std::env::current_exe()?.with_file_name("identity-injector");
         ensure!(binary.exists(), "{} is not built", binary.display());
         let kube = simkube::start(simkube::Options::default()).await?;
         let azure = simazure::start(simazure::Options {
