@@ -247,9 +247,10 @@ impl World {
         }});
         let url = format!(
             "https://127.0.0.1:{}/mutate-v1-pod?timeout=5s",
-            self.webhook_port
+            self.webhook.port
         );
         let reply = self
+            .webhook
             .certificates
             .client()
             .post(url)

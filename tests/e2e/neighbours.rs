@@ -149,7 +149,7 @@ impl World {
             "webhooks": [{
                 "name": format!("{name}.example.test"),
                 "admissionReviewVersions": ["v1"],
-                "clientConfig": {"url": url, "caBundle": base64_of(&self.certificates.ca_pem)},
+                "clientConfig": {"url": url, "caBundle": base64_of(&self.webhook.certificates.ca_pem)},
                 "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "walk"}},
                 "reinvocationPolicy": "IfNeeded",
                 "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
@@ -163,7 +163,7 @@ impl World {
             "/{name}",
             post(async |path: axum::extract::Path<String>, body: String| meddle(&path, &body)),
         );
-        let folder = &self.certificates.directory;
+        let folder = &self.webhook.certificates.directory;
         let tls = RustlsConfig::from_pem_file(folder.join("tls.crt"), folder.join("tls.key"))
             .await
             .unwrap();

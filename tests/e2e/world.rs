@@ -1,28 +1,25 @@
 //! The world of the cases: a real API server, a simulated Azure, and our webhook registered between them.
 
-use std::path::Path;
 use std::process::Output;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 pub use crate::api::base64_of;
 use crate::api::{self, Api};
 use crate::cluster::Cluster;
-use crate::support::{Certificates, Program, free_port};
+use crate::support::free_port;
+use crate::webhook::Webhook;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_identity-injector");
 pub const WALK: &str = include_str!("../walk/pod.yaml");
-pub const AUDIENCE: &str = "api://AzureADTokenExchange";
 pub const SERVICE_ACCOUNT: &str = "workload-identity-sa";
 
 pub struct World {
     pub cluster: Cluster,
     pub api: Api,
     pub azure: simazure::Simulation,
-    pub certificates: Certificates,
-    pub webhook: Program,
-    pub webhook_port: u16,
+    pub webhook: Webhook,
     /// Where the test's own webhooks listen.
     pub neighbours: u16,
     pub folder: tempfile::TempDir,
@@ -40,38 +37,12 @@ impl World {
             ..Default::default()
         };
         let azure = simazure::start(options).unwrap();
-        let certificates = Certificates::make(&folder.path().join("certs"));
-        let (webhook_port, health_port) = (free_port(), free_port());
-        let arguments = [
-            "webhook",
-            &format!("--bind=127.0.0.1:{webhook_port}"),
-            &format!("--health=127.0.0.1:{health_port}"),
-            &format!("--cert-dir={}", certificates.directory.display()),
-            &format!("--kubeconfig={}", cluster.kubeconfig.display()),
-            &format!("--tenant-id={}", azure.tenant),
-            &format!("--authority-host={}", azure.authority),
-            "--drain-delay=0",
-        ];
-        let mut webhook = Program::start(
-            Path::new(BINARY),
-            folder.path().join("webhook.log"),
-            &arguments,
-            &[("HTTPS_PROXY".to_owned(), "http://127.0.0.1:9".to_owned())],
-        );
-        let ready = format!("http://127.0.0.1:{health_port}/readyz");
-        webhook
-            .until_ready(
-                &reqwest::Client::builder().no_proxy().build().unwrap(),
-                &ready,
-            )
-            .await;
+        let webhook = Webhook::start(&cluster.kubeconfig, &azure, folder.path()).await;
         let world = World {
             cluster,
             api: Api(kube),
             azure,
-            certificates,
             webhook,
-            webhook_port,
             neighbours: free_port(),
             folder,
         };
@@ -82,40 +53,12 @@ impl World {
         world.api.namespace("plain", json!({})).await;
         let ledger = "identity-injector-system";
         world.api.namespace(ledger, json!({})).await;
-        world.register_webhook().await;
+        world.webhook.register(&world.api, "walk").await;
         world
     }
 
     pub async fn version(&self) -> String {
         self.api.0.apiserver_version().await.unwrap().git_version
-    }
-
-    /// The configuration of manifests/base, with our address and authority in place of the Service.
-    pub async fn register_webhook(&self) {
-        let text = std::fs::read_to_string("manifests/base/webhook.yaml").unwrap();
-        let mut configuration: Value = serde_saphyr::from_str(&text).unwrap();
-        for webhook in configuration["webhooks"].as_array_mut().unwrap() {
-            let path = webhook["clientConfig"]["service"]["path"].as_str().unwrap();
-            let url = format!("https://127.0.0.1:{}{path}", self.webhook_port);
-            webhook["clientConfig"] =
-                json!({"url": url, "caBundle": base64_of(&self.certificates.ca_pem)});
-        }
-        let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
-        self.api
-            .post(path, &configuration.to_string())
-            .await
-            .unwrap();
-        let probe = WALK
-            .replace("httpbin-pod", "probe")
-            .replace(SERVICE_ACCOUNT, "default");
-        until("the webhook is called", async || {
-            let stored = self
-                .api
-                .post("/api/v1/namespaces/walk/pods?dryRun=All", &probe)
-                .await;
-            stored.is_ok_and(|pod| pod["spec"]["initContainers"].is_array())
-        })
-        .await;
     }
 }
 
