@@ -20,7 +20,7 @@ VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUB
 
 .DEFAULT_GOAL := help
 .PHONY: help build static image dockerfile check pure deny test demo e2e e2e-node cluster kubectl test-cluster node node-up node-down test-node redirect
-.PHONY: sdk arm-sdk fuzz bench bless clean
+.PHONY: sdk walk arm-sdk fuzz bench bless clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ e2e-node: node static ## Walk on a real node, with real pods (needs root, Go, ru
 	RUSTFLAGS='$(IMAGE_FLAGS)' cargo build --release --locked --target $(MUSL_amd64) -p app
 	cargo build --workspace --locked --bin image
 	cargo test --workspace --locked --test node -- $(ONLY)
+
+walk: cluster kubectl $(SDK)/azure-cli/installed ## Walk the AKS article by the real az CLI and kubectl, and again by setup (needs root, Go, Python)
+	cargo test --workspace --locked --test walk
 
 cluster: ## Build etcd, the Kubernetes API server and its controllers from Go modules
 	cd tests/cluster && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(VERSION_FLAGS)' -o bin/cluster .

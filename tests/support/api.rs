@@ -101,6 +101,34 @@ pub fn collection(object: &Value, namespace: &str) -> Option<String> {
     Some(format!("{group}/namespaces/{namespace}/{plural}"))
 }
 
+/// A pod without the `kube-api-access-xxxxx` volume and its mounts, which the API server itself adds under a random name.
+pub fn without_api_access(mut pod: Value) -> Value {
+    let own = |entry: &Value| {
+        !entry["name"]
+            .as_str()
+            .unwrap_or_default()
+            .starts_with("kube-api-access-")
+    };
+    for list in ["/spec/containers", "/spec/initContainers"] {
+        for container in pod
+            .pointer_mut(list)
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            container["volumeMounts"]
+                .as_array_mut()
+                .into_iter()
+                .for_each(|mounts| mounts.retain(own));
+        }
+    }
+    pod["spec"]["volumes"]
+        .as_array_mut()
+        .into_iter()
+        .for_each(|volumes| volumes.retain(own));
+    pod
+}
+
 async fn json_of(reply: Response<Body>) -> Value {
     serde_json::from_slice(&reply.into_body().collect_bytes().await.unwrap()).unwrap()
 }

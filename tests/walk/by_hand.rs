@@ -27,10 +27,32 @@ impl World {
         assert_eq!(identities[0]["name"], "podIdentityA");
     }
 
+    /// What the commands were for, spelt out: the other ways are only compared with this one.
     pub async fn hand_made_token(&self) {
         let end = self.end().await;
-        assert_eq!(end["token"]["appid"], "<client id>");
-        assert_eq!(end["token"]["tid"], self.azure.tenant);
+        let identity = &end["identities"][0];
+        let credential = json!({
+            "issuer": self.issuer,
+            "subject": "system:serviceaccount:walk:workload-identity-sa",
+            "audiences": ["api://AzureADTokenExchange"],
+        });
+        assert_eq!(identity["federatedCredentials"], json!([credential]));
+        let reader = "/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7";
+        let role = identity["roleAssignments"][0]["roleDefinitionId"].as_str();
+        assert!(role.unwrap().ends_with(reader), "{role:?}");
+        let annotations = json!({"azure.workload.identity/client-id": "<client id>"});
+        assert_eq!(
+            end["serviceAccount"]["metadata"]["annotations"],
+            annotations
+        );
+        for (claim, value) in [
+            ("appid", "<client id>"),
+            ("oid", "<principal id>"),
+            ("aud", "https://vault.azure.net"),
+            ("tid", self.azure.tenant),
+        ] {
+            assert_eq!(end["token"][claim], value, "{claim}");
+        }
     }
 
     pub async fn pod_identity_goes(&self) {
@@ -47,12 +69,9 @@ impl World {
 
     /// The article leaves the tenant to the webhook's default; setup writes it down.
     pub async fn setup_finds_it_done(&self) {
-        self.hand
-            .run("kubectl create namespace identity-injector-system");
-        let plan =
-            "identity-injector setup plan --config setup.yaml --sign-in azure-cli --output json";
+        let plan = "identity-injector setup plan --config setup.yaml --sign-in azure-cli \
+                    --ledger-namespace walk --output json";
         let plan: Value = serde_json::from_str(&self.hand.run_expecting(1, plan)).unwrap();
-        println!("{plan:#}");
         let steps: Vec<_> = plan["steps"]
             .as_array()
             .unwrap()
@@ -67,8 +86,6 @@ impl World {
             .map(|one| &one["name"])
             .collect();
         assert_eq!(adopted, ["federatedIdentityA"]);
-        self.hand
-            .run("kubectl delete namespace identity-injector-system");
     }
 
     pub async fn commands_remove_all(&self) {

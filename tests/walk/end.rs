@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use similar::TextDiff;
 
+use crate::api::without_api_access;
 use crate::kubelet;
 use crate::support::{ask, claims};
 use crate::world::{GROUP, NAMESPACE, POD, SERVICE_ACCOUNT, World};
@@ -143,7 +144,10 @@ fn without_bookkeeping(object: Value) -> Value {
         "managedFields",
     ];
     let mut metadata = without(metadata, &keys);
-    if let Some(annotations) = metadata["annotations"].as_object_mut() {
+    let annotations = metadata
+        .get_mut("annotations")
+        .and_then(Value::as_object_mut);
+    if let Some(annotations) = annotations {
         annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
     }
     object["metadata"] = metadata;
@@ -156,15 +160,4 @@ fn with_status_read(mut pod: Value) -> Value {
     let read = serde_json::from_str(status.as_str().unwrap()).unwrap();
     *status = without(read, &["settings"]);
     pod
-}
-
-/// A pod without the volume that the API server itself adds, under a random name.
-fn without_api_access(pod: Value) -> Value {
-    let text = pod.to_string();
-    let Some((_, rest)) = text.split_once("\"kube-api-access-") else {
-        return pod;
-    };
-    let suffix = &rest[..5];
-    serde_json::from_str(&text.replace(&format!("kube-api-access-{suffix}"), "kube-api-access"))
-        .unwrap()
 }

@@ -22,6 +22,8 @@ pub struct World {
     pub api: Api,
     pub azure: simazure::Simulation,
     pub webhook: Webhook,
+    /// Of the API server's tokens.
+    pub issuer: String,
     /// Of who walks by hand: az writes the kubeconfig there.
     pub hand: Shell,
     /// Of who follows the README.
@@ -39,12 +41,13 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let cluster = Cluster::start("up", "make walk");
         let kubeconfig = std::fs::read_to_string(&cluster.kubeconfig).unwrap();
+        let issuer = cluster.said["issuer"].as_str().unwrap().to_owned();
         let azure = simazure::start(simazure::Options {
             issuer_cas: vec![cluster.ca_pem.clone()],
             clusters: vec![simazure::Cluster {
                 resource_group: CLUSTER_GROUP.to_owned(),
                 name: CLUSTER.to_owned(),
-                issuer: cluster.said["issuer"].as_str().unwrap().to_owned(),
+                issuer: issuer.clone(),
                 kubeconfig: kubeconfig.clone(),
             }],
             ..Default::default()
@@ -63,6 +66,7 @@ impl World {
         World {
             api,
             webhook,
+            issuer,
             hand: Shell::new(&folder.path().join("hand"), &azure),
             reader,
             azure,
