@@ -23,12 +23,9 @@ impl World {
         self.nothing_is_there().await;
         let commands = readme();
         let ran = commands.join("\n");
-        for command in ["plan", "emit", "apply", "verify", "destroy"] {
-            assert_eq!(
-                ran.matches(&format!("setup {command} ")).count(),
-                1,
-                "{command}"
-            );
+        for command in ["plan", "emit az", "apply", "verify", "destroy"] {
+            let command = format!("identity-injector setup {command} --config setup.yaml ");
+            assert_eq!(ran.matches(&command).count(), 1, "{command}");
         }
         for line in commands
             .iter()
