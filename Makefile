@@ -19,8 +19,8 @@ IMAGE_FLAGS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --r
 VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUBERNETES) gitMajor=1 gitMinor=36)
 
 .DEFAULT_GOAL := help
-.PHONY: help build static image dockerfile check pure deny test demo e2e e2e-node cluster test-cluster node node-up node-down test-node redirect sdk
-.PHONY: arm-sdk fuzz bench bless clean
+.PHONY: help build static image dockerfile check pure deny test demo e2e e2e-node cluster kubectl test-cluster node node-up node-down test-node redirect
+.PHONY: sdk walk arm-sdk fuzz bench bless clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,8 +68,14 @@ e2e-node: node static ## Walk on a real node, with real pods (needs root, Go, ru
 	cargo build --workspace --locked --bin image
 	cargo test --workspace --locked --test node -- $(ONLY)
 
+walk: cluster kubectl $(SDK)/azure-cli/installed ## Walk the AKS article by the real az CLI and kubectl, and again by setup (needs root, Go, Python)
+	cargo test --workspace --locked --test walk
+
 cluster: ## Build etcd, the Kubernetes API server and its controllers from Go modules
 	cd tests/cluster && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(VERSION_FLAGS)' -o bin/cluster .
+
+kubectl: ## Build kubectl from the API server's Go modules
+	cd tests/cluster && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(VERSION_FLAGS)' -o bin/kubectl k8s.io/kubernetes/cmd/kubectl
 
 test-cluster: cluster ## Test the harness of the control plane itself
 	cd tests/cluster && test -z "$$(gofmt -l .)" && CGO_ENABLED=0 go vet -trimpath ./... && CGO_ENABLED=0 go test -trimpath ./...

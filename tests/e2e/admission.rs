@@ -5,7 +5,7 @@ use std::process::Command;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::api::collection;
+use crate::api::{collection, without_api_access};
 use crate::support::container;
 use crate::world::{BINARY, SERVICE_ACCOUNT, WALK, World, text};
 
@@ -247,9 +247,9 @@ impl World {
         }});
         let url = format!(
             "https://127.0.0.1:{}/mutate-v1-pod?timeout=5s",
-            self.replicas[0].port
+            self.webhook.replicas[0].port
         );
-        let client = self.client().await;
+        let client = self.webhook.client().await;
         let reply = client.post(url).json(&review).send().await.unwrap();
         assert_eq!(reply.status(), StatusCode::OK.as_u16());
         let reply: Value = reply.json().await.unwrap();
@@ -297,32 +297,4 @@ impl World {
 fn essence(pod: &Value) -> Value {
     let pod = without_api_access(pod.clone());
     json!({"labels": pod["metadata"]["labels"], "annotations": pod["metadata"]["annotations"], "spec": pod["spec"]})
-}
-
-/// Drops the `kube-api-access-xxxxx` volume and its mounts, which the API server itself adds under a random name.
-fn without_api_access(mut pod: Value) -> Value {
-    let own = |entry: &Value| {
-        !entry["name"]
-            .as_str()
-            .unwrap_or_default()
-            .starts_with("kube-api-access-")
-    };
-    for list in ["/spec/containers", "/spec/initContainers"] {
-        for container in pod
-            .pointer_mut(list)
-            .and_then(Value::as_array_mut)
-            .into_iter()
-            .flatten()
-        {
-            container["volumeMounts"]
-                .as_array_mut()
-                .into_iter()
-                .for_each(|mounts| mounts.retain(own));
-        }
-    }
-    pod["spec"]["volumes"]
-        .as_array_mut()
-        .into_iter()
-        .for_each(|volumes| volumes.retain(own));
-    pod
 }

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::api::collection;
+use crate::api::text_of;
 use crate::support::free_port;
-use crate::world::{CONFIGURATIONS, Replica, SYSTEM, World, documents, text_of, until};
+use crate::webhook::{CONFIGURATIONS, Replica, documents};
+use crate::world::{SYSTEM, World, until};
 
 const CLUSTER_ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/identity-injector";
 const NEWEST: &str = "no authority but the newest";
@@ -19,13 +21,13 @@ impl World {
     }
 
     pub async fn replicas_share_an_authority(&self) {
-        assert_eq!(self.bundle().await.matches("BEGIN").count(), 1);
-        let client = self.client().await;
-        for replica in &self.replicas {
+        assert_eq!(self.webhook.bundle().await.matches("BEGIN").count(), 1);
+        let client = self.webhook.client().await;
+        for replica in &self.webhook.replicas {
             let url = format!("https://127.0.0.1:{}/", replica.port);
             assert_eq!(client.get(url).send().await.unwrap().status(), 404);
         }
-        assert_eq!(self.printed().matches("a new authority").count(), 1);
+        assert_eq!(self.webhook.printed().matches("a new authority").count(), 1);
     }
 
     /// What makes or needs new certificates, while pods are created in dry runs.
@@ -36,7 +38,7 @@ impl World {
             let mut slowest = Duration::ZERO;
             while !stop.load(Ordering::Relaxed) {
                 let asked = Instant::now();
-                if let Err(refused) = self.dry_run_pod().await {
+                if let Err(refused) = self.webhook.dry_run_pod("walk").await {
                     panic!("after {:.1?}: {refused}", start.elapsed());
                 }
                 slowest = slowest.max(asked.elapsed());
@@ -77,17 +79,17 @@ impl World {
     /// Something happens; the keeper ends with that step, and all is as one leaf of one authority again.
     async fn rotates(&self, scene: &str, last: &str, happens: impl AsyncFnOnce()) {
         let start = Instant::now();
-        let before = self.printed().matches(last).count();
+        let before = self.webhook.printed().matches(last).count();
         happens().await;
         until(scene, async || {
-            self.printed().matches(last).count() > before
-                && self.bundle().await.matches("BEGIN").count() == 1
+            self.webhook.printed().matches(last).count() > before
+                && self.webhook.bundle().await.matches("BEGIN").count() == 1
         })
         .await;
         let secret = self.api.get(&self.secret()).await;
         assert_eq!(
             text_of(&secret["data"]["ca.crt"]),
-            self.bundle().await,
+            self.webhook.bundle().await,
             "{scene}"
         );
         println!("       {scene}: at rest after {:.1?}", start.elapsed());
@@ -96,7 +98,7 @@ impl World {
     /// Each verb of each rule is taken away in turn: a replica that then starts, and has all its work to do, says
     /// which right it lacks. So there is no right too many, and none that is missing goes unnamed.
     pub async fn each_right_is_needed(&self) {
-        for replica in &self.replicas {
+        for replica in &self.webhook.replicas {
             replica.end();
         }
         let mut roles = documents("manifests/base/rbac.yaml");
@@ -152,7 +154,7 @@ impl World {
         let blank =
             json!([{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": ""}]);
         self.api.patch_json(&configuration, &blank).await;
-        let replica = self.replica(free_port());
+        let replica = self.webhook.replica(free_port());
         let needle = format!("cannot {} resource \"{}\"", right.verb, right.resource);
         let start = Instant::now();
         let mut rotates = false;

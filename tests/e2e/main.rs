@@ -13,6 +13,8 @@ mod api;
 mod certificate;
 #[path = "../support/cluster.rs"]
 mod cluster;
+#[path = "../support/kubelet.rs"]
+mod kubelet;
 mod neighbours;
 mod setup;
 #[path = "../support/suite.rs"]
@@ -20,6 +22,8 @@ mod suite;
 #[path = "../support/mod.rs"]
 mod support;
 mod token;
+#[path = "../support/webhook.rs"]
+mod webhook;
 mod workloads;
 mod world;
 
@@ -119,7 +123,7 @@ fn main() {
         println!("world ready in {took:.1?} (API server {version})");
         let failed = suite::run("e2e", &CASES, &world).await;
         if failed > 0 {
-            println!("the webhook's log:\n{}", world.printed());
+            println!("the webhook's log:\n{}", world.webhook.printed());
         }
         failed
     })

@@ -8,9 +8,8 @@ use axum_server::tls_rustls::RustlsConfig;
 use serde_json::{Value, json};
 
 use crate::support::container;
+use crate::webhook::CONFIGURATIONS;
 use crate::world::{SERVICE_ACCOUNT, WALK, World, base64_of, until};
-
-const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
 impl World {
     /// `a-neighbour` is asked before us and `z-neighbour` after us; each prepends a container, turns the first other

@@ -1,11 +1,10 @@
 //! From the pod's own token to the identity's, through the proxy.
 
-use std::path::Path;
-
 use serde_json::json;
 
-use crate::support::{Program, ask, claims, container, environment, free_port};
-use crate::world::{AUDIENCE, BINARY, SERVICE_ACCOUNT, World};
+use crate::kubelet;
+use crate::support::{Program, ask, claims};
+use crate::world::{SERVICE_ACCOUNT, World};
 
 impl World {
     pub async fn token_is_the_identitys(&self) {
@@ -69,41 +68,15 @@ impl World {
         proxy.stop();
     }
 
-    /// The proxy with the environment the stored pod gives it, and a token the API server issued for it.
+    /// The proxy of the stored pod, its port, and the pod's uid.
     pub async fn proxy(&self) -> (Program, u16, String) {
         let pod = self
             .api
             .get("/api/v1/namespaces/walk/pods/httpbin-pod")
             .await;
         let uid = pod["metadata"]["uid"].as_str().unwrap().to_owned();
-        let bound = json!({"kind": "Pod", "apiVersion": "v1", "name": "httpbin-pod", "uid": uid});
-        let spec =
-            json!({"audiences": [AUDIENCE], "expirationSeconds": 3600, "boundObjectRef": bound});
-        let path = format!("/api/v1/namespaces/walk/serviceaccounts/{SERVICE_ACCOUNT}/token");
-        let request =
-            json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec});
-        let token = self.api.post(&path, &request.to_string()).await.unwrap();
-        let token_file = self.folder.path().join("token");
-        std::fs::write(&token_file, token["status"]["token"].as_str().unwrap()).unwrap();
-        let mut variables = environment(&pod, container(&pod, "azwi-proxy"), &token_file);
-        variables.push((
-            "SSL_CERT_FILE".to_owned(),
-            self.azure.ca_file.to_str().unwrap().to_owned(),
-        ));
-        let port = free_port();
-        let arguments = [
-            "proxy",
-            &format!("--port={port}"),
-            &format!("--imds-url={}", self.azure.node_imds),
-            // What is wrong with a credential is told at once, as in a pod that has run for a while.
-            "--credential-wait=0",
-        ];
-        let log = self.folder.path().join("proxy.log");
-        let mut proxy = Program::start(Path::new(BINARY), log, &arguments, &variables);
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        proxy
-            .until_ready(&client, &format!("http://127.0.0.1:{port}/readyz"))
-            .await;
+        let (proxy, port) =
+            kubelet::start_proxy(&pod, &self.api, &self.azure, self.folder.path()).await;
         (proxy, port, uid)
     }
 }

@@ -114,6 +114,34 @@ pub fn collection(object: &Value, namespace: &str) -> Option<String> {
     Some(format!("{group}/namespaces/{namespace}/{plural}"))
 }
 
+/// A pod without the `kube-api-access-xxxxx` volume and its mounts, which the API server itself adds under a random name.
+pub fn without_api_access(mut pod: Value) -> Value {
+    let own = |entry: &Value| {
+        !entry["name"]
+            .as_str()
+            .unwrap_or_default()
+            .starts_with("kube-api-access-")
+    };
+    for list in ["/spec/containers", "/spec/initContainers"] {
+        for container in pod
+            .pointer_mut(list)
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            container["volumeMounts"]
+                .as_array_mut()
+                .into_iter()
+                .for_each(|mounts| mounts.retain(own));
+        }
+    }
+    pod["spec"]["volumes"]
+        .as_array_mut()
+        .into_iter()
+        .for_each(|volumes| volumes.retain(own));
+    pod
+}
+
 async fn json_of(reply: Response<Body>) -> Value {
     serde_json::from_slice(&reply.into_body().collect_bytes().await.unwrap()).unwrap()
 }
@@ -130,4 +158,11 @@ pub async fn until(what: &str, within: Duration, mut holds: impl AsyncFnMut() ->
 pub fn base64_of(text: &str) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+/// What base64 holds.
+pub fn text_of(base64: &Value) -> String {
+    use base64::Engine;
+    let engine = base64::engine::general_purpose::STANDARD;
+    String::from_utf8(engine.decode(base64.as_str().unwrap()).unwrap()).unwrap()
 }

@@ -9,7 +9,7 @@
 //!
 //! There is no other route, so whatever a client looks for elsewhere fails at once.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, dead_code, reason = "a test fails by panicking")]
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};

@@ -11,6 +11,11 @@ from azure.core.exceptions import HttpResponseError
 from azure.identity import ClientSecretCredential
 from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.containerservice import ContainerServiceClient
+from azure.mgmt.containerservice.models import (
+    ManagedClusterPodIdentity,
+    ManagedClusterPodIdentityProfile,
+    UserAssignedIdentity,
+)
 from azure.mgmt.msi import ManagedServiceIdentityClient
 from azure.mgmt.resource.resources import ResourceManagementClient
 from azure.mgmt.resource.subscriptions import SubscriptionClient
@@ -131,6 +136,7 @@ def managed_clusters():
     assert of.begin_update_tags("aks", "aks", {"tags": {"patched": "1"}}).result().tags == {"patched": "1"}
     kubeconfig = of.list_cluster_user_credentials("aks", "aks").kubeconfigs[0].value
     assert bytes(kubeconfig) == os.environ["KUBECONFIG_TEXT"].encode()
+    assert of.list_cluster_admin_credentials("aks", "aks").kubeconfigs[0].value == kubeconfig
 
     new = {"location": "westus2", "identity": {"type": "SystemAssigned"},
            "properties": {"dnsPrefix": "n", "oidcIssuerProfile": {"enabled": True}}}
@@ -140,6 +146,30 @@ def managed_clusters():
     assert sorted(names(of.list())) == ["aks", "new"] and names(of.list_by_resource_group("sdk")) == ["new"]
     of.begin_delete("sdk", "new").result()
     refused("ResourceNotFound", of.get, "sdk", "new")
+
+
+def pod_identities():
+    """What the az extension aks-preview does, by this very SDK: change the list, put the whole cluster back."""
+    of = clusters.managed_clusters
+    one = identities.user_assigned_identities.get("sdk", "one")
+    who = {"resource_id": one.id, "client_id": one.client_id, "object_id": one.principal_id}
+    entries = [ManagedClusterPodIdentity(name=name, namespace="ns", identity=UserAssignedIdentity(**who))
+               for name in ("goes", "stays")]
+    cluster = of.get("aks", "aks")
+    assert cluster.pod_identity_profile is None
+    cluster.pod_identity_profile = ManagedClusterPodIdentityProfile(enabled=True, user_assigned_identities=entries)
+    cluster = of.begin_create_or_update("aks", "aks", cluster).result()
+    profile = cluster.pod_identity_profile
+    assert [(one.name, one.provisioning_state) for one in profile.user_assigned_identities] == [
+        ("goes", "Assigned"), ("stays", "Assigned")]
+    assert profile.user_assigned_identities[0].identity.client_id == one.client_id
+    profile.user_assigned_identities = [one for one in profile.user_assigned_identities if one.name != "goes"]
+    cluster = of.begin_create_or_update("aks", "aks", cluster).result()
+    assert names(cluster.pod_identity_profile.user_assigned_identities) == ["stays"]
+    cluster.pod_identity_profile = ManagedClusterPodIdentityProfile(enabled=False)
+    cluster = of.begin_create_or_update("aks", "aks", cluster).result()
+    assert not cluster.pod_identity_profile.enabled and not cluster.pod_identity_profile.user_assigned_identities
+    assert cluster.oidc_issuer_profile.issuer_url == os.environ["ISSUER"]
 
 
 def role_assignments():
@@ -161,6 +191,25 @@ def role_assignments():
     assert of.delete(SCOPE, name).name == name
     assert of.delete(SCOPE, name) is None
     refused("RoleAssignmentNotFound", of.get, SCOPE, name)
+    again = of.create_by_id(made.id, body)
+    assert names(of.list_for_resource_group("sdk")) == [name]
+    assert again.role_definition_id == reader.id
+    kind = ("Microsoft.ManagedIdentity", "userAssignedIdentities", "one")
+    assert name in names(of.list_for_resource("sdk", *kind)), "what is assigned above holds below"
+    assert of.delete_by_id(made.id).name == name
+
+
+def by_id():
+    """The generic calls, which know of no kind."""
+    of = resources.resources
+    version = "2024-11-30"
+    one = identities.user_assigned_identities.get("sdk", "one").id
+    new = one.rsplit("/", 1)[0] + "/generic"
+    made = of.begin_create_or_update_by_id(new, parameters={"location": "westus2"}, api_version=version).result()
+    assert made.name == "generic" and made.properties["clientId"]
+    assert of.get_by_id(new, api_version=version).id == made.id
+    of.begin_delete_by_id(new, api_version=version).result()
+    refused("ResourceNotFound", of.get_by_id, new, api_version=version)
 
 
 def everything_goes():
@@ -177,6 +226,6 @@ def everything_goes():
 
 
 for case in (where_i_am, providers, groups, managed_identities, federated_credentials,
-             managed_clusters, role_assignments, everything_goes):
+             managed_clusters, pod_identities, role_assignments, by_id, everything_goes):
     case()
     print(case.__name__, flush=True)

@@ -12,14 +12,16 @@ const ISSUER: &str = "https://westus2.oic.example.test/Tenant/Guid/";
 const KUBECONFIG: &str = "apiVersion: v1\nkind: Config\n";
 
 /// What the script walks, in its order.
-const CASES: [&str; 8] = [
+const CASES: [&str; 10] = [
     "where_i_am",
     "providers",
     "groups",
     "managed_identities",
     "federated_credentials",
     "managed_clusters",
+    "pod_identities",
     "role_assignments",
+    "by_id",
     "everything_goes",
 ];
 
