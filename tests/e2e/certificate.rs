@@ -50,7 +50,7 @@ impl World {
         };
         let scenes = async {
             self.rotates("a leaf is asked for", "leaf", async || {
-                self.ask("leaf").await
+                self.ask("leaf").await;
             })
             .await;
             let ask = async || self.ask("authority").await;

@@ -40,23 +40,22 @@ impl World {
             ..Default::default()
         };
         let azure = simazure::start(options).unwrap();
+        let api = Api(kube);
+        let opted_in = json!({"azure.workload.identity/use": "true"});
+        api.namespace("walk", opted_in).await;
+        api.namespace("plain", json!({})).await;
         let webhook = Webhook::start(&cluster.kubeconfig, &azure, folder.path(), SYSTEM).await;
-        let world = World {
+        // It says that it is ready: from this instant on.
+        webhook.dry_run_pod("walk").await.unwrap();
+        World {
             cluster,
-            api: Api(kube),
+            api,
             azure,
             webhook,
             neighbours: free_port(),
             certificates: Certificates::make(&folder.path().join("certs")),
             folder,
-        };
-        world
-            .api
-            .namespace("walk", json!({"azure.workload.identity/use": "true"}))
-            .await;
-        world.api.namespace("plain", json!({})).await;
-        world.webhook.until_called("walk").await;
-        world
+        }
     }
 
     pub async fn version(&self) -> String {

@@ -190,10 +190,13 @@ pub fn clients(authorities: Option<(&str, &[u8])>) -> Result<Arc<dyn ClientCertV
     })?);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider).build();
-    Ok(verifier.map_err(|source| Error::Clients {
-        place: place.to_owned(),
-        source,
-    })?)
+    match verifier {
+        Ok(verifier) => Ok(verifier),
+        Err(source) => Err(Error::Clients {
+            place: place.to_owned(),
+            source,
+        }),
+    }
 }
 
 #[cfg(test)]

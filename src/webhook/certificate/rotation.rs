@@ -227,6 +227,8 @@ mod tests {
         stale: (Vec<u8>, i64),
         /// What each replica serves; none for one that starts.
         replicas: [Option<Pair>; 2],
+        /// Which of them were ever ready, so that API servers call them.
+        ready: [bool; 2],
         published: Option<(Vec<CertificateDer<'static>>, i64)>,
         taken: Vec<&'static str>,
         /// After how many steps taken the keeper dies, and the other replica is the keeper.
@@ -251,6 +253,7 @@ mod tests {
                 changed: 0,
                 stale: (Vec::new(), 0),
                 replicas: [None, None],
+                ready: [false, false],
                 published: None,
                 taken: Vec::new(),
                 dies: None,
@@ -368,15 +371,22 @@ mod tests {
             });
         }
 
-        /// Every API server, also one that is behind, believes every replica that serves.
-        fn holds(&self) -> bool {
+        /// Every API server, also one that is behind, believes every replica that ever was ready.
+        fn holds(&mut self) -> bool {
             let mut behind = self.configuration.clone();
             if self.passed < self.stale.1 {
                 behind.entries[0].bundle.clone_from(&self.stale.0);
             }
-            self.replicas.iter().flatten().all(|pair| {
-                self.configuration.accepts(pair, self.now) && behind.accepts(pair, self.now)
-            })
+            let mut held = true;
+            for (pair, ready) in self.replicas.iter().zip(&mut self.ready) {
+                let believes = |it: &Configuration| {
+                    pair.as_ref().is_some_and(|pair| it.accepts(pair, self.now))
+                };
+                let believed = believes(&self.configuration) && believes(&behind);
+                held &= believed || !*ready;
+                *ready |= believed;
+            }
+            held
         }
 
         /// Steps until there is nothing to do; true if API servers believed every replica at each.
@@ -389,6 +399,7 @@ mod tests {
                     self.dies = None;
                     self.published = None;
                     self.replicas = [self.replicas[1].take(), None];
+                    self.ready = [self.ready[1], false];
                 }
                 self.replicate();
                 held &= self.holds();
@@ -474,6 +485,7 @@ mod tests {
             |world| {
                 world.corrupt("tls.key", b"");
                 world.replicas = [None, None];
+                world.ready = [false, false];
             },
             &["a leaf, as there is none"],
         ),

@@ -20,6 +20,8 @@ use crate::webhook::ready::{Pending, Readiness};
 const LOOK: Duration = Duration::from_secs(30);
 /// The same while caBundle is fresh: a certificate may wait for API servers to learn of it.
 const SOON: Duration = Duration::from_secs(1);
+/// How long a new caBundle takes to reach an API server that is not behind: before that, no replica becomes ready by it.
+const LEARNED: Duration = Duration::from_secs(2);
 
 /// The pair that is served; none at first.
 #[derive(Default)]
@@ -85,31 +87,30 @@ impl Decider {
     /// Decides at each change, for ever.
     pub async fn decide(mut self) {
         let mut refused = None;
-        let mut last: (Option<Vec<Vec<u8>>>, Instant) = (None, Instant::now());
+        let mut trust = Trust::default();
         loop {
             let offered = self.offered.borrow_and_update().clone();
             let watched = self.configuration.borrow_and_update().clone();
-            let configuration = watched.present().map(|object| Configuration::of(object));
-            let bundles = configuration.as_ref().map(Configuration::bundles);
-            if last.0 != bundles {
-                last = (bundles, Instant::now());
+            let live = watched.present().map(|object| Configuration::of(object));
+            let (known, now) = (!matches!(watched, Watched::Unknown), now());
+            if known {
+                trust.look(live.as_ref());
             }
-            let (unchanged, now) = (last.1.elapsed(), now());
             if let Some(offered) = offered.filter(|it| refused.as_ref() != Some(it)) {
-                refused = self.consider(offered, configuration.as_ref(), unchanged, now);
+                refused = self.consider(offered, live.as_ref(), trust.unchanged(), now);
             }
             if let Some(pair) = self.serving.pair() {
                 self.certificate = None;
-                let believed = configuration.as_ref().map(|it| it.accepts(&pair, now));
+                let believed = live.as_ref().map(|it| it.accepts(&pair, now));
                 self.gauges.in_sync.set((believed == Some(true)).into());
-                let known = !matches!(watched, Watched::Unknown);
-                let ready = believed.unwrap_or(known && !self.needs_configuration);
-                self.tell(ready);
+                let believed = believed.unwrap_or(known && !self.needs_configuration);
+                self.tell(believed, trust.is_learned());
             }
+            let soon = trust.unchanged() < SETTLE;
             tokio::select! {
                 changed = self.offered.changed() => if changed.is_err() { return },
                 changed = self.configuration.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(if unchanged < SETTLE { SOON } else { LOOK }) => {}
+                () = tokio::time::sleep(if soon { SOON } else { LOOK }) => {}
             }
         }
     }
@@ -146,9 +147,9 @@ impl Decider {
         None
     }
 
-    fn tell(&mut self, ready: bool) {
-        match (ready, &self.bundle) {
-            (true, Some(_)) => self.bundle = None,
+    fn tell(&mut self, believed: bool, learned: bool) {
+        match (believed, &self.bundle) {
+            (true, Some(_)) if learned => self.bundle = None,
             (false, None) => {
                 tracing::warn!(
                     "API servers would not believe the served certificate: see caBundle"
@@ -157,6 +158,37 @@ impl Decider {
             }
             _ => {}
         }
+    }
+}
+
+/// The caBundles, and since when they are what they are.
+#[derive(Default)]
+struct Trust {
+    seen: Option<(Vec<Vec<u8>>, Instant)>,
+    /// Whether they changed while we looked.
+    changed: bool,
+}
+
+impl Trust {
+    fn look(&mut self, live: Option<&Configuration>) {
+        let bundles = live.map(Configuration::bundles).unwrap_or_default();
+        match &self.seen {
+            Some((seen, _)) if *seen == bundles => {}
+            seen => {
+                self.changed = seen.is_some();
+                self.seen = Some((bundles, Instant::now()));
+            }
+        }
+    }
+
+    fn unchanged(&self) -> Duration {
+        let since = self.seen.as_ref().map(|(_, since)| since.elapsed());
+        since.unwrap_or_default()
+    }
+
+    /// Whether API servers know what we know.
+    fn is_learned(&self) -> bool {
+        !self.changed || self.unchanged() >= LEARNED
     }
 }
 
