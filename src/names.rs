@@ -120,6 +120,12 @@ pub const MUTATE_PATH: &str = "/mutate-v1-pod";
 pub const WARN_PATH: &str = "/warn-v1-workload";
 /// Namespace of what we run, and of setup's ledger.
 pub const SYSTEM_NAMESPACE: &str = "identity-injector-system";
+/// The webhook's Service, MutatingWebhookConfiguration and Lease.
+pub const WEBHOOK: &str = "identity-injector";
+/// The Secret in which the webhook keeps the certificates that it makes.
+pub const CERTIFICATES: &str = "identity-injector-certs";
+/// Annotation of that Secret: `leaf` or `authority` is made anew.
+pub const ROTATE: &str = "identity-injector.io/rotate";
 /// ConfigMap in which setup keeps what it made.
 pub const LEDGER: &str = "identity-injector-setup";
 /// Field manager of everything setup applies.

@@ -13,10 +13,10 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::certificate::serving::Gauges;
 use super::outcome::Outcome;
 use crate::exposition::{self, Labels};
 use crate::inject::Warning;
@@ -39,8 +39,8 @@ pub struct Metrics {
     durations: Durations,
     /// Where ServiceAccounts were found.
     pub lookups: Lookups,
-    /// Until when the served certificate is valid, in seconds since 1970.
-    pub certificate_not_after: Gauge,
+    /// The served certificate.
+    pub certificate: Gauges,
 }
 
 /// Look-ups of ServiceAccounts, by where and how they ended.
@@ -78,7 +78,7 @@ impl Default for Metrics {
         }
         let lookups = Family::<Labels<2>, Counter>::default();
         let durations = Durations::default();
-        let certificate_not_after = Gauge::default();
+        let certificate = Gauges::default();
         registry.register_collector(Box::new(durations.clone()));
         registry.register(
             "azwi_admission",
@@ -98,7 +98,12 @@ impl Default for Metrics {
         registry.register(
             "azwi_cert_not_after_seconds",
             "Until when the served certificate is valid, in seconds since 1970",
-            certificate_not_after.clone(),
+            certificate.not_after.clone(),
+        );
+        registry.register(
+            "azwi_ca_bundle_in_sync",
+            "1 where every webhook of the MutatingWebhookConfiguration believes the served certificate, else 0",
+            certificate.in_sync.clone(),
         );
         Metrics {
             registry: Arc::new(registry),
@@ -106,7 +111,7 @@ impl Default for Metrics {
             warnings,
             durations,
             lookups: Lookups::of(&lookups),
-            certificate_not_after,
+            certificate,
         }
     }
 }

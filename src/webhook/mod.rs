@@ -31,7 +31,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::api_server::ApiServer;
-use self::certificate::Pair;
+use self::certificate::Certificate;
 use self::directory::Directory;
 use self::handler::Webhook;
 use self::metrics::Metrics;
@@ -59,14 +59,8 @@ pub struct Args {
     /// Where /healthz, /readyz (/readyz?verbose lists the parts) and /metrics are answered, over plain HTTP
     #[arg(long, env = "WEBHOOK_HEALTH", default_value = "0.0.0.0:9440")]
     health: SocketAddr,
-    /// Folder of tls.crt and tls.key; followed when they change
-    #[arg(
-        long,
-        env = "WEBHOOK_CERT_DIR",
-        value_name = "DIR",
-        default_value = "/certs"
-    )]
-    cert_dir: PathBuf,
+    #[command(flatten)]
+    certificate: certificate::Args,
     /// Seconds to go on serving after SIGTERM, while the API server learns that this replica leaves
     #[arg(
         long,
@@ -90,7 +84,7 @@ pub struct Bound {
     pub health: SocketAddr,
     review_listener: TcpListener,
     health_listener: TcpListener,
-    pair: Pair,
+    certificate: Certificate,
     client: kube::Client,
     flags: Flags,
     drain_delay: Duration,
@@ -114,7 +108,7 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<Exit
 /// # Errors
 /// When a port is taken or the certificate is not usable.
 pub async fn bind(args: Args, client: kube::Client) -> anyhow::Result<Bound> {
-    let pair = Pair::read(&args.cert_dir).await.context("--cert-dir")?;
+    let certificate = certificate::read(args.certificate).await?;
     let review_listener = listen(args.bind).context("--bind")?;
     let health_listener = listen(args.health).context("--health")?;
     Ok(Bound {
@@ -122,7 +116,7 @@ pub async fn bind(args: Args, client: kube::Client) -> anyhow::Result<Bound> {
         health: health_listener.local_addr()?,
         review_listener,
         health_listener,
-        pair,
+        certificate,
         client,
         flags: args.flags,
         drain_delay: Duration::from_secs(args.drain_delay),
@@ -139,21 +133,20 @@ impl Bound {
         let metrics = Arc::new(Metrics::default());
         let directory = Directory::new(self.client.clone(), metrics.lookups.clone());
         let api_server = ApiServer::default();
-        let certificate = readiness.pending("certificate");
-        let tls = RustlsConfig::from_config(self.pair.server_config()?);
-        metrics.certificate_not_after.set(self.pair.not_after()?);
-        drop(certificate);
         let mut background = Background::default();
         background.spawn(directory.clone().watch(
             readiness.pending("serviceaccounts"),
             readiness.pending("namespaces"),
         ));
-        background.spawn(certificate::follow(
-            self.pair,
-            tls.clone(),
-            metrics.certificate_not_after.clone(),
-            certificate::POLL,
-        ));
+        let tls = RustlsConfig::from_config(self.certificate.server_config()?);
+        let gauges = metrics.certificate.clone();
+        let client = self.client.clone();
+        for task in self
+            .certificate
+            .tasks(client, &readiness, gauges, &shutdown)
+        {
+            background.0.push(tokio::spawn(task));
+        }
         if self.flags.asks_the_api_server() {
             let pending = readiness.pending("apiserver-version");
             background.spawn(api_server.clone().follow(self.client, pending));

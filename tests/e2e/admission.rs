@@ -37,7 +37,7 @@ impl World {
                 seen += 1;
             }
         }
-        assert_eq!(seen, 7);
+        assert_eq!(seen, 11);
     }
 
     pub async fn walk_pod_is_patched(&self) {
@@ -247,17 +247,10 @@ impl World {
         }});
         let url = format!(
             "https://127.0.0.1:{}/mutate-v1-pod?timeout=5s",
-            self.webhook.port
+            self.webhook.replicas[0].port
         );
-        let reply = self
-            .webhook
-            .certificates
-            .client()
-            .post(url)
-            .json(&review)
-            .send()
-            .await
-            .unwrap();
+        let client = self.webhook.client().await;
+        let reply = client.post(url).json(&review).send().await.unwrap();
         assert_eq!(reply.status(), StatusCode::OK.as_u16());
         let reply: Value = reply.json().await.unwrap();
         assert_eq!(reply["response"]["uid"], "e2e");

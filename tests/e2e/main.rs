@@ -10,6 +10,7 @@
 mod admission;
 #[path = "../support/api.rs"]
 mod api;
+mod certificate;
 #[path = "../support/cluster.rs"]
 mod cluster;
 #[path = "../support/kubelet.rs"]
@@ -33,7 +34,7 @@ use suite::Case;
 use world::World;
 
 /// Each case may rely on the ones before it.
-const CASES: [Case<World>; 19] = [
+const CASES: [Case<World>; 22] = [
     (
         "setup makes identity, credential and annotations",
         |world| world.setup_applies().boxed_local(),
@@ -100,6 +101,18 @@ const CASES: [Case<World>; 19] = [
     ("setup removes what it made, and its ledger", |world| {
         world.setup_destroys().boxed_local()
     }),
+    (
+        "two replicas that started at once serve one authority's leaf",
+        |world| world.replicas_share_an_authority().boxed_local(),
+    ),
+    (
+        "new certificates, at 100 pods a second, fail no admission",
+        |world| world.rotates_under_load().boxed_local(),
+    ),
+    (
+        "each right of manifests/base is needed, and named where it is missing",
+        |world| world.each_right_is_needed().boxed_local(),
+    ),
 ];
 
 fn main() {
@@ -110,7 +123,7 @@ fn main() {
         println!("world ready in {took:.1?} (API server {version})");
         let failed = suite::run("e2e", &CASES, &world).await;
         if failed > 0 {
-            println!("the webhook's log:\n{}", world.webhook.program.printed());
+            println!("the webhook's log:\n{}", world.webhook.printed());
         }
         failed
     })

@@ -8,9 +8,8 @@ use axum_server::tls_rustls::RustlsConfig;
 use serde_json::{Value, json};
 
 use crate::support::container;
+use crate::webhook::CONFIGURATIONS;
 use crate::world::{SERVICE_ACCOUNT, WALK, World, base64_of, until};
-
-const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
 impl World {
     /// `a-neighbour` is asked before us and `z-neighbour` after us; each prepends a container, turns the first other
@@ -149,7 +148,7 @@ impl World {
             "webhooks": [{
                 "name": format!("{name}.example.test"),
                 "admissionReviewVersions": ["v1"],
-                "clientConfig": {"url": url, "caBundle": base64_of(&self.webhook.certificates.ca_pem)},
+                "clientConfig": {"url": url, "caBundle": base64_of(&self.certificates.ca_pem)},
                 "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "walk"}},
                 "reinvocationPolicy": "IfNeeded",
                 "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
@@ -163,7 +162,7 @@ impl World {
             "/{name}",
             post(async |path: axum::extract::Path<String>, body: String| meddle(&path, &body)),
         );
-        let folder = &self.webhook.certificates.directory;
+        let folder = &self.certificates.directory;
         let tls = RustlsConfig::from_pem_file(folder.join("tls.crt"), folder.join("tls.key"))
             .await
             .unwrap();

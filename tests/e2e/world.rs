@@ -8,12 +8,14 @@ use serde_json::json;
 pub use crate::api::base64_of;
 use crate::api::{self, Api};
 use crate::cluster::Cluster;
-use crate::support::free_port;
+use crate::support::{Certificates, free_port};
 use crate::webhook::Webhook;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_identity-injector");
 pub const WALK: &str = include_str!("../walk/pod.yaml");
 pub const SERVICE_ACCOUNT: &str = "workload-identity-sa";
+/// Of what we run.
+pub const SYSTEM: &str = "identity-injector-system";
 
 pub struct World {
     pub cluster: Cluster,
@@ -22,6 +24,7 @@ pub struct World {
     pub webhook: Webhook,
     /// Where the test's own webhooks listen.
     pub neighbours: u16,
+    pub certificates: Certificates,
     pub folder: tempfile::TempDir,
 }
 
@@ -37,24 +40,22 @@ impl World {
             ..Default::default()
         };
         let azure = simazure::start(options).unwrap();
-        let webhook = Webhook::start(&cluster.kubeconfig, &azure, folder.path()).await;
-        let world = World {
+        let api = Api(kube);
+        let opted_in = json!({"azure.workload.identity/use": "true"});
+        api.namespace("walk", opted_in).await;
+        api.namespace("plain", json!({})).await;
+        let webhook = Webhook::start(&cluster.kubeconfig, &azure, folder.path(), SYSTEM).await;
+        // It says that it is ready: from this instant on.
+        webhook.dry_run_pod("walk").await.unwrap();
+        World {
             cluster,
-            api: Api(kube),
+            api,
             azure,
             webhook,
             neighbours: free_port(),
+            certificates: Certificates::make(&folder.path().join("certs")),
             folder,
-        };
-        world
-            .api
-            .namespace("walk", json!({"azure.workload.identity/use": "true"}))
-            .await;
-        world.api.namespace("plain", json!({})).await;
-        let ledger = "identity-injector-system";
-        world.api.namespace(ledger, json!({})).await;
-        world.webhook.register(&world.api, "walk").await;
-        world
+        }
     }
 
     pub async fn version(&self) -> String {

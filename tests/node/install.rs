@@ -1,31 +1,19 @@
-//! Our webhook on the node: manifests/base, with a certificate and the simulated Azure's address.
+//! Our webhook on the node: manifests/base, with the simulated Azure's address.
 
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::api::{base64_of, collection, until};
-use crate::world::{SERVICE_ACCOUNT, WALK, World, documents};
-
-const SYSTEM: &str = "identity-injector-system";
+use crate::api::{collection, until};
+use crate::world::{SERVICE_ACCOUNT, SYSTEM, WALK, World, documents};
 
 impl World {
     pub async fn install(&self) {
-        for file in ["rbac", "service"] {
+        for file in ["rbac", "certificate", "service", "webhook"] {
             self.create_all(&format!("manifests/base/{file}.yaml"), |_| {})
                 .await;
         }
-        let pair = ["tls.crt", "tls.key"].map(|file| {
-            let text = std::fs::read_to_string(self.certificates.directory.join(file)).unwrap();
-            base64_of(&text)
-        });
-        let secret = json!({
-            "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
-            "metadata": {"name": "identity-injector-certs"},
-            "data": {"tls.crt": pair[0], "tls.key": pair[1]},
-        });
-        self.create(&secret).await;
         self.create_all("manifests/base/deployment.yaml", |deployment| {
             let args = &mut deployment["spec"]["template"]["spec"]["containers"][0]["args"];
             let more = [
@@ -41,12 +29,6 @@ impl World {
             Duration::from_secs(60),
             async || self.api.get(&deployment).await["status"]["readyReplicas"] == 2,
         )
-        .await;
-        self.create_all("manifests/base/webhook.yaml", |configuration| {
-            for webhook in configuration["webhooks"].as_array_mut().unwrap() {
-                webhook["clientConfig"]["caBundle"] = json!(base64_of(&self.certificates.ca_pem));
-            }
-        })
         .await;
         let probe = WALK.replace(SERVICE_ACCOUNT, "default");
         until(

@@ -11,6 +11,7 @@
 mod admission;
 #[path = "../support/api.rs"]
 mod api;
+mod certificate;
 #[path = "../support/cluster.rs"]
 mod cluster;
 mod figures;
@@ -33,7 +34,7 @@ use futures::FutureExt;
 use suite::Case;
 use world::World;
 
-const CASES: [Case<World>; 14] = [
+const CASES: [Case<World>; 15] = [
     ("the walk's pod gets the identity's tokens", |world| {
         world.walk_pod_gets_tokens().boxed_local()
     }),
@@ -75,6 +76,10 @@ const CASES: [Case<World>; 14] = [
     (
         "a webhook replica goes under load, no admission fails",
         |world| world.replica_goes().boxed_local(),
+    ),
+    (
+        "new certificates under load, their keepers going, fail no admission",
+        |world| world.rotates_under_load().boxed_local(),
     ),
     ("what init and sidecar add to a pod's start", |world| {
         world.start_costs().boxed_local()

@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 use crate::api::Api;
 use crate::cluster::Cluster;
 use crate::image;
-use crate::support::{Certificates, arm};
+use crate::support::arm;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_identity-injector");
 pub const WALK: &str = include_str!("../walk/pod.yaml");
 pub const WALK_IMAGE: &str = "docker.io/kennethreitz/httpbin";
+/// Of what we run.
+pub const SYSTEM: &str = "identity-injector-system";
 pub const SERVICE_ACCOUNT: &str = "workload-identity-sa";
 /// What asks for tokens: tests/node/app.
 pub const APP: &str = "registry.test/app:1";
@@ -22,25 +24,20 @@ pub struct World {
     pub azure: simazure::Simulation,
     pub cluster: Cluster,
     pub api: Api,
-    pub certificates: Certificates,
     pub client_id: String,
-    _folder: tempfile::TempDir,
 }
 
 impl World {
     pub async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
         let cluster = Cluster::start("node", "make e2e-node");
         let api = identity_injector::kubernetes::connect(Some(&cluster.kubeconfig))
             .await
             .unwrap();
         let mut world = World {
             azure: azure(&cluster),
-            certificates: Certificates::make(&folder.path().join("certs")),
             cluster,
             api: Api(api),
             client_id: String::new(),
-            _folder: folder,
         };
         image::import(&world);
         world.make_namespaces().await;

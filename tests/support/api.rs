@@ -33,7 +33,18 @@ impl Api {
 
     /// Changes an object by a JSON merge patch.
     pub async fn patch(&self, path: &str, change: &Value) -> Value {
-        let request = Request::patch(path).header("content-type", "application/merge-patch+json");
+        self.patched(path, "application/merge-patch+json", change)
+            .await
+    }
+
+    /// Changes an object by the operations of a JSON patch.
+    pub async fn patch_json(&self, path: &str, operations: &Value) -> Value {
+        self.patched(path, "application/json-patch+json", operations)
+            .await
+    }
+
+    async fn patched(&self, path: &str, content_type: &str, change: &Value) -> Value {
+        let request = Request::patch(path).header("content-type", content_type);
         let reply = self.send(request, &change.to_string()).await;
         assert!(reply.status().is_success(), "{path}: {}", reply.status());
         json_of(reply).await
@@ -95,6 +106,8 @@ pub fn collection(object: &Value, namespace: &str) -> Option<String> {
         }
         "Deployment" => "/apis/apps/v1",
         "Job" | "CronJob" => "/apis/batch/v1",
+        "Role" | "RoleBinding" => "/apis/rbac.authorization.k8s.io/v1",
+        "Lease" => "/apis/coordination.k8s.io/v1",
         _ => "/api/v1",
     };
     let plural = format!("{}s", object["kind"].as_str()?.to_lowercase());
@@ -145,4 +158,11 @@ pub async fn until(what: &str, within: Duration, mut holds: impl AsyncFnMut() ->
 pub fn base64_of(text: &str) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+/// What base64 holds.
+pub fn text_of(base64: &Value) -> String {
+    use base64::Engine;
+    let engine = base64::engine::general_purpose::STANDARD;
+    String::from_utf8(engine.decode(base64.as_str().unwrap()).unwrap()).unwrap()
 }

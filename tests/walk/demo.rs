@@ -208,6 +208,7 @@ async fn webhook(
         "webhook",
         &format!("--bind=127.0.0.1:{port}"),
         &format!("--health=127.0.0.1:{health}"),
+        "--certs=files",
         &format!("--cert-dir={}", certificates.directory.display()),
         &format!("--kubeconfig={}", kubeconfig.display()),
         &format!("--tenant-id={}", azure.tenant),

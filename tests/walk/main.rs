@@ -95,7 +95,7 @@ fn main() {
         println!("world ready in {:.1?} ({})", start.elapsed(), world.tools());
         let failed = suite::run_through("walk", &CASES, &world).await;
         if failed > 0 {
-            println!("the webhook's log:\n{}", world.webhook.program.printed());
+            println!("the webhook's log:\n{}", world.webhook.printed());
         }
         failed
     })

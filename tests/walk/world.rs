@@ -17,6 +17,8 @@ pub const POD: &str = "httpbin-pod";
 pub const GROUP: &str = "myResourceGroup";
 const CLUSTER_GROUP: &str = "myAKSResourceGroup";
 const CLUSTER: &str = "myAKSCluster";
+/// Of the webhook; not that of setup's ledger, which the README makes.
+const SYSTEM: &str = "webhook-system";
 
 pub struct World {
     pub api: Api,
@@ -56,11 +58,11 @@ impl World {
         let kube = identity_injector::kubernetes::connect(Some(&cluster.kubeconfig))
             .await
             .unwrap();
-        let webhook = Webhook::start(&cluster.kubeconfig, &azure, folder.path()).await;
+        let webhook = Webhook::start(&cluster.kubeconfig, &azure, folder.path(), SYSTEM).await;
         let api = Api(kube);
         let opted_in = json!({"azure.workload.identity/use": "true"});
         api.namespace("probe", opted_in).await;
-        webhook.register(&api, "probe").await;
+        webhook.until_called("probe").await;
         let reader = Shell::new(&folder.path().join("reader"), &azure);
         reader.give(".kube/config", &kubeconfig);
         World {

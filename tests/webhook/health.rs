@@ -7,7 +7,7 @@ use crate::world::{ID, World, client_id, pod};
 #[tokio::test]
 async fn a_leaving_replica_is_not_ready_at_once_and_still_serves() {
     let world = World::start(&["--drain-delay=1"]).await;
-    let parts = "[+]apiserver-version ok\n[+]certificate ok\n";
+    let parts = "[+]apiserver-version ok\n[+]ca-bundle ok\n[+]certificate ok\n";
     let caches = "[+]namespaces ok\n[+]serviceaccounts ok\n";
     let verbose = "/readyz?verbose";
     assert_eq!(world.get(verbose).await, (200, format!("{parts}{caches}")));

@@ -222,7 +222,7 @@ async fn names_types_and_formats_are_exact() {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let openmetrics =
         "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2";
-    let types = |names: [&str; 6]| names.map(|name| format!("# TYPE {name}")).to_vec();
+    let types = |names: [&str; 7]| names.map(|name| format!("# TYPE {name}")).to_vec();
     let table = [
         (
             openmetrics,
@@ -232,6 +232,7 @@ async fn names_types_and_formats_are_exact() {
                 "azwi_admission counter",
                 "azwi_admission_warnings counter",
                 "azwi_build info",
+                "azwi_ca_bundle_in_sync gauge",
                 "azwi_cert_not_after_seconds gauge",
                 "azwi_mutation_request histogram",
                 "azwi_sa_lookup counter",
@@ -245,6 +246,7 @@ async fn names_types_and_formats_are_exact() {
                 "azwi_admission_total counter",
                 "azwi_admission_warnings_total counter",
                 "azwi_build_info gauge",
+                "azwi_ca_bundle_in_sync gauge",
                 "azwi_cert_not_after_seconds gauge",
                 "azwi_mutation_request histogram",
                 "azwi_sa_lookup_total counter",

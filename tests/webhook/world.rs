@@ -54,6 +54,7 @@ impl World {
             "--bind=127.0.0.1:0",
             "--health=127.0.0.1:0",
             "--tenant-id=t",
+            "--certs=files",
             &certs,
         ];
         let Command::Webhook(args) = Cli::parse_from(fixed.iter().chain(flags)).command else {

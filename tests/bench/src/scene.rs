@@ -152,6 +152,7 @@ impl Scene {
             "webhook".to_owned(),
             format!("--bind={address}"),
             format!("--health={health}"),
+            "--certs=files".to_owned(),
             format!("--cert-dir={}", self.certificates.directory.display()),
             format!("--kubeconfig={}", self.kubeconfig.display()),
             format!("--tenant-id={}", self.azure.tenant),

@@ -1,8 +1,8 @@
 //! A small, honest stand-in for the Kubernetes API server paths that identity-injector uses.
 //!
 //! It speaks HTTPS on loopback to the real client: get, list, watch, create, delete and server-side apply of Namespaces,
-//! ServiceAccounts, ConfigMaps and Pods, TokenRequest, the issuer's discovery documents and `/version`. What it does not
-//! simulate (admission, selectors, dry run, update by PUT) it refuses; it ignores nothing silently.
+//! ServiceAccounts, ConfigMaps, Pods and MutatingWebhookConfigurations, TokenRequest, the issuer's discovery documents and `/version`. What it does not
+//! simulate (admission, selectors but by name, dry run, update by PUT) it refuses; it ignores nothing silently.
 //!
 //! ```text
 //! request -kind-> Target -server-> verbs -> { object: in and out, managed: who owns what (both pure) } -> store

@@ -176,7 +176,7 @@ fn bare(key: &Key) -> Value {
     if !key.namespace.is_empty() {
         metadata["namespace"] = json!(key.namespace);
     }
-    json!({"kind": key.kind.name(), "apiVersion": "v1", "metadata": metadata})
+    json!({"kind": key.kind.name(), "apiVersion": key.kind.api_version(), "metadata": metadata})
 }
 
 fn only_owned_fields(applied: &Value) -> Result<(), Refusal> {

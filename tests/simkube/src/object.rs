@@ -58,7 +58,7 @@ impl Form {
             item
         };
         let (name, api_version) = match self {
-            Self::Whole => (format!("{}List", kind.name()), "v1"),
+            Self::Whole => (format!("{}List", kind.name()), kind.api_version()),
             Self::Metadata => ("PartialObjectMetadataList".to_owned(), "meta.k8s.io/v1"),
         };
         json!({
@@ -84,10 +84,11 @@ pub(crate) fn key_of(object: &Value) -> Result<Key, Refusal> {
     let Some(known) = kind
         .as_str()
         .and_then(Kind::named)
-        .filter(|_| version == "v1")
+        .filter(|kind| version == kind.api_version())
     else {
         return bad(format!(
-            "simkube has no kind {kind} of {version}; it has Namespace, ServiceAccount, ConfigMap and Pod of v1"
+            "simkube has no kind {kind} of {version}; it has Namespace, ServiceAccount, ConfigMap and Pod of v1, and \
+             MutatingWebhookConfiguration of admissionregistration.k8s.io/v1"
         ));
     };
     let key = Key::new(
@@ -98,7 +99,7 @@ pub(crate) fn key_of(object: &Value) -> Result<Key, Refusal> {
     if key.name.is_empty() {
         return bad("metadata.name: Required value: simkube generates no names".to_owned());
     }
-    if key.namespace.is_empty() && known != Kind::Namespace {
+    if key.namespace.is_empty() && known.is_namespaced() {
         return bad(format!(
             "metadata.namespace: Required value for a {}",
             known.name()
@@ -134,7 +135,7 @@ pub(crate) fn read(
     if !object["metadata"].is_object() {
         return Err(Refusal::BadRequest("metadata: Required value".to_owned()));
     }
-    if kind != Kind::Namespace && metadata(&object, "namespace").is_empty() {
+    if kind.is_namespaced() && metadata(&object, "namespace").is_empty() {
         object["metadata"]["namespace"] = json!(namespace);
     }
     let key = key_of(&object)?;

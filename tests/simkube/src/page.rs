@@ -42,6 +42,7 @@ impl Page {
         store: &Store,
         kind: Kind,
         namespace: Option<&str>,
+        name: Option<&str>,
         form: Form,
     ) -> Value {
         let (version, after) = match &self.after {
@@ -49,6 +50,7 @@ impl Page {
             None => (store.version(), ""),
         };
         let mut objects = store.list(kind, namespace);
+        objects.retain(|object| name.is_none_or(|name| metadata(object, "name") == name));
         objects.retain(|object| place(object).as_str() > after);
         let length = match self.limit {
             0 => objects.len(),

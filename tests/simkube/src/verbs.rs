@@ -40,6 +40,7 @@ pub(crate) fn list_or_watch(
         "resourceVersionMatch",
         "limit",
         "continue",
+        "fieldSelector",
     ])?;
     let set = |name: &str| query.get(name).is_some_and(|it| it == "true" || it == "1");
     let number = |name: &str| match query.get(name).map(|it| it.parse::<u64>()) {
@@ -50,13 +51,21 @@ pub(crate) fn list_or_watch(
             query[name]
         ))),
     };
+    let name = match query.get("fieldSelector") {
+        None => None,
+        Some(selector) => Some(selector.strip_prefix("metadata.name=").ok_or_else(|| {
+            let why =
+                format!("simkube has no field selector {selector:?}; it has metadata.name=NAME");
+            Refusal::BadRequest(why)
+        })?),
+    };
     let version = number("resourceVersion")?;
     let form = call.form();
     if !set("watch") {
         let token = query.get("continue").map_or("", String::as_str);
         let limit = usize::try_from(number("limit")?).unwrap_or(usize::MAX);
         let page = Page::after(token, limit)?;
-        let list = page.of(&server.store(), kind, namespace.as_deref(), form);
+        let list = page.of(&server.store(), kind, namespace.as_deref(), name, form);
         return Ok(Json(list).into_response());
     }
     let start = match version {
@@ -75,6 +84,7 @@ pub(crate) fn list_or_watch(
     let scope = Scope {
         kind,
         namespace,
+        name: name.map(str::to_owned),
         form,
         bookmarks: set("allowWatchBookmarks"),
         until,
@@ -94,7 +104,7 @@ pub(crate) fn create(
     namespace: Option<String>,
 ) -> Result<Response, Refusal> {
     let query = call.parameters(&["fieldManager", "fieldValidation"])?;
-    if namespace.is_none() && kind != Kind::Namespace {
+    if namespace.is_none() && kind.is_namespaced() {
         return Err(Refusal::MethodNotAllowed);
     }
     let (key, object) = object::read(&call.body, kind, &namespace.unwrap_or_default(), None)?;
@@ -266,7 +276,7 @@ pub(crate) fn issue(
 
 fn in_namespace(store: &Store, key: &Key) -> Result<(), Refusal> {
     let namespace = Key::new(Kind::Namespace, "", &key.namespace);
-    if key.kind == Kind::Namespace || store.get(&namespace).is_some() {
+    if !key.kind.is_namespaced() || store.get(&namespace).is_some() {
         return Ok(());
     }
     Err(not_found(&namespace))

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 
-use crate::kind::Kind;
-use crate::object::Form;
+use crate::kind::{Key, Kind};
+use crate::object::{Form, metadata};
 use crate::server::Server;
 
 /// What a client watches.
@@ -20,6 +20,8 @@ pub(crate) struct Scope {
     pub(crate) kind: Kind,
     /// None for all namespaces.
     pub(crate) namespace: Option<String>,
+    /// None for all names.
+    pub(crate) name: Option<String>,
     pub(crate) form: Form,
     pub(crate) bookmarks: bool,
     /// When the server ends the watch.
@@ -60,6 +62,12 @@ pub(crate) fn lines(
     })
 }
 
+impl Scope {
+    fn has(&self, name: &str) -> bool {
+        self.name.as_deref().is_none_or(|it| it == name)
+    }
+}
+
 impl Watch {
     fn open(server: Arc<Server>, scope: Scope, start: Start) -> Self {
         let paused = server.paused();
@@ -82,6 +90,7 @@ impl Watch {
                 pending.extend(
                     objects
                         .iter()
+                        .filter(|object| scope.has(metadata(object, "name")))
                         .map(|object| event("ADDED", &scope.form.of(object))),
                 );
                 now
@@ -130,11 +139,13 @@ impl Watch {
             }
             Ok(changes) => {
                 let scope = &self.scope;
-                let seen =
-                    |namespace: &str| scope.namespace.as_deref().is_none_or(|it| it == namespace);
+                let seen = |key: &Key| {
+                    let namespace = scope.namespace.as_deref();
+                    namespace.is_none_or(|it| it == key.namespace) && scope.has(&key.name)
+                };
                 self.pending.extend(
                     changes
-                        .filter(|it| it.key.kind == scope.kind && seen(&it.key.namespace))
+                        .filter(|it| it.key.kind == scope.kind && seen(&it.key))
                         .map(|it| event(it.change.event_type(), &scope.form.of(&it.object))),
                 );
                 self.version = self.version.max(store.version());
@@ -174,6 +185,6 @@ fn event(event_type: &str, object: &Value) -> Value {
 
 fn bookmark(scope: &Scope, version: u64, annotations: &Value) -> Value {
     let metadata = json!({"resourceVersion": version.to_string(), "annotations": annotations});
-    let object = json!({"kind": scope.kind.name(), "apiVersion": "v1", "metadata": metadata});
+    let object = json!({"kind": scope.kind.name(), "apiVersion": scope.kind.api_version(), "metadata": metadata});
     event("BOOKMARK", &scope.form.of(&object))
 }

@@ -1,0 +1,211 @@
+//! One keeper at a time, by a Lease.
+//!
+//! A holder's time is measured here, from when its last renewal was seen, never by the time it wrote: a node whose clock
+//! is wrong can neither keep the Lease for ever nor lose it early. (The crates for this compare the written time.)
+//! Two keepers for a moment do no harm: every write names the version it is for.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, ObjectMeta, Patch, PatchParams};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::names::FIELD_MANAGER;
+use crate::reason::reason;
+
+/// How long a holder that is silent keeps the Lease, in seconds.
+const HELD: u8 = 15;
+/// How often it is looked at, and renewed.
+const LOOK: Duration = Duration::from_secs(3);
+/// How long a holder that can't renew goes on as one: less than others wait.
+const DOUBT: Duration = Duration::from_secs(10);
+/// How long one request may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Whose a Lease is.
+#[derive(Debug, PartialEq, Eq)]
+enum Holder {
+    Us,
+    Nobody,
+    Another,
+}
+
+/// Whose the Lease is, when it was last seen to change `unchanged` ago.
+fn holder(lease: Option<&LeaseSpec>, us: &str, unchanged: Duration) -> Holder {
+    let name = lease.and_then(|lease| lease.holder_identity.as_deref());
+    let held = lease.and_then(|lease| lease.lease_duration_seconds);
+    let held = held.and_then(|seconds| u64::try_from(seconds).ok());
+    match name.unwrap_or_default() {
+        "" => Holder::Nobody,
+        name if name == us => Holder::Us,
+        _ if unchanged >= Duration::from_secs(held.unwrap_or(HELD.into())) => Holder::Nobody,
+        _ => Holder::Another,
+    }
+}
+
+/// A candidate for the Lease `name`.
+pub struct Candidate {
+    /// Where the Lease is.
+    pub api: Api<Lease>,
+    /// Its name.
+    pub name: &'static str,
+    /// Ours, unique among replicas and their restarts.
+    pub us: String,
+}
+
+impl Candidate {
+    /// Holds the Lease whenever nobody else does, and says in `leads` whether we do. Gives it back on `shutdown`.
+    pub async fn stand(self, leads: watch::Sender<bool>, shutdown: CancellationToken) {
+        let mut seen: Option<(Option<String>, Instant)> = None;
+        let mut renewed = Instant::now();
+        let mut failing = false;
+        while !shutdown.is_cancelled() {
+            match tokio::time::timeout(PATIENCE, self.turn(&mut seen)).await {
+                Ok(Ok(ours)) => {
+                    failing = false;
+                    renewed = Instant::now();
+                    self.say(&leads, ours);
+                }
+                other => {
+                    if !std::mem::replace(&mut failing, true) {
+                        let reason = match other {
+                            Ok(Err(error)) => reason(&error),
+                            _ => format!("no answer within {}s", PATIENCE.as_secs()),
+                        };
+                        tracing::warn!(reason, "Lease {}: can't be read or renewed", self.name);
+                    }
+                    if renewed.elapsed() > DOUBT {
+                        self.say(&leads, false);
+                    }
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+        if leads.send_replace(false) {
+            // Nobody has to wait for the time to run out. If it fails, they wait.
+            let _ = tokio::time::timeout(PATIENCE, self.write(None, "")).await;
+        }
+    }
+
+    /// One look: whether the Lease is ours now.
+    async fn turn(&self, seen: &mut Option<(Option<String>, Instant)>) -> kube::Result<bool> {
+        let lease = self.api.get_opt(self.name).await?;
+        let version = lease
+            .as_ref()
+            .and_then(|it| it.metadata.resource_version.clone());
+        if seen.as_ref().is_none_or(|(last, _)| *last != version) {
+            *seen = Some((version.clone(), Instant::now()));
+        }
+        let unchanged = seen
+            .as_ref()
+            .map(|(_, at)| at.elapsed())
+            .unwrap_or_default();
+        let spec = lease.as_ref().and_then(|lease| lease.spec.as_ref());
+        if holder(spec, &self.us, unchanged) == Holder::Another {
+            return Ok(false);
+        }
+        match self.write(version, &self.us).await {
+            Ok(()) => Ok(true),
+            // Another was faster.
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn write(&self, version: Option<String>, holder: &str) -> kube::Result<()> {
+        let lease = Lease {
+            metadata: ObjectMeta {
+                name: Some(self.name.to_owned()),
+                resource_version: version,
+                ..ObjectMeta::default()
+            },
+            spec: Some(LeaseSpec {
+                holder_identity: Some(holder.to_owned()),
+                lease_duration_seconds: Some(HELD.into()),
+                renew_time: Some(MicroTime(Timestamp::now())),
+                ..LeaseSpec::default()
+            }),
+        };
+        // An apply makes the Lease where there is none, with no right but for this one name.
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        self.api
+            .patch(self.name, &params, &Patch::Apply(&lease))
+            .await?;
+        Ok(())
+    }
+
+    fn say(&self, leads: &watch::Sender<bool>, ours: bool) {
+        let changed = leads.send_if_modified(|leads| std::mem::replace(leads, ours) != ours);
+        if changed {
+            tracing::info!(leads = ours, "Lease {}", self.name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_the_lease_is() {
+        let lease = |holder: &str, seconds| LeaseSpec {
+            holder_identity: Some(holder.to_owned()),
+            lease_duration_seconds: seconds,
+            // What a wrong clock wrote; it decides nothing.
+            renew_time: Some(MicroTime(Timestamp::MAX)),
+            ..LeaseSpec::default()
+        };
+        let table = [
+            ("none", None, 0, Holder::Nobody),
+            ("empty", Some(LeaseSpec::default()), 0, Holder::Nobody),
+            ("given back", Some(lease("", Some(15))), 0, Holder::Nobody),
+            ("ours", Some(lease("us", Some(15))), 99, Holder::Us),
+            (
+                "another's",
+                Some(lease("them", Some(15))),
+                14,
+                Holder::Another,
+            ),
+            (
+                "a silent one's",
+                Some(lease("them", Some(15))),
+                15,
+                Holder::Nobody,
+            ),
+            (
+                "for a minute",
+                Some(lease("them", Some(60))),
+                59,
+                Holder::Another,
+            ),
+            (
+                "no time said",
+                Some(lease("them", None)),
+                14,
+                Holder::Another,
+            ),
+            (
+                "no time, silent",
+                Some(lease("them", None)),
+                15,
+                Holder::Nobody,
+            ),
+            (
+                "nonsense",
+                Some(lease("them", Some(-1))),
+                14,
+                Holder::Another,
+            ),
+        ];
+        for (case, lease, unchanged, expected) in table {
+            let found = holder(lease.as_ref(), "us", Duration::from_secs(unchanged));
+            assert_eq!(found, expected, "{case}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The certificates that the webhook makes itself, and the rights that it does it with.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::api::collection;
+use crate::api::text_of;
+use crate::support::free_port;
+use crate::webhook::{CONFIGURATIONS, Replica, documents};
+use crate::world::{SYSTEM, World, until};
+
+const CLUSTER_ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/identity-injector";
+const NEWEST: &str = "no authority but the newest";
+
+impl World {
+    fn secret(&self) -> String {
+        format!("/api/v1/namespaces/{SYSTEM}/secrets/identity-injector-certs")
+    }
+
+    pub async fn replicas_share_an_authority(&self) {
+        assert_eq!(self.webhook.bundle().await.matches("BEGIN").count(), 1);
+        let client = self.webhook.client().await;
+        for replica in &self.webhook.replicas {
+            let url = format!("https://127.0.0.1:{}/", replica.port);
+            assert_eq!(client.get(url).send().await.unwrap().status(), 404);
+        }
+        assert_eq!(self.webhook.printed().matches("a new authority").count(), 1);
+    }
+
+    /// What makes or needs new certificates, while pods are created in dry runs.
+    pub async fn rotates_under_load(&self) {
+        let (created, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let load = async {
+            let start = Instant::now();
+            let mut slowest = Duration::ZERO;
+            while !stop.load(Ordering::Relaxed) {
+                let asked = Instant::now();
+                if let Err(refused) = self.webhook.dry_run_pod("walk").await {
+                    panic!("after {:.1?}: {refused}", start.elapsed());
+                }
+                slowest = slowest.max(asked.elapsed());
+                let count = created.fetch_add(1, Ordering::Relaxed) + 1;
+                let next = start + Duration::from_millis(10) * u32::try_from(count).unwrap();
+                tokio::time::sleep_until(next.into()).await;
+            }
+            (start.elapsed(), slowest)
+        };
+        let scenes = async {
+            self.rotates("a leaf is asked for", "leaf", async || {
+                self.ask("leaf").await;
+            })
+            .await;
+            let ask = async || self.ask("authority").await;
+            self.rotates("an authority is asked for", NEWEST, ask).await;
+            let delete = async || self.api.delete(&self.secret()).await;
+            self.rotates("the Secret is deleted", NEWEST, delete).await;
+            let torn = async || {
+                let data = json!({"data": {"tls.crt": "Z2FyYmFnZQ=="}});
+                self.api.patch(&self.secret(), &data).await;
+            };
+            self.rotates("its leaf is torn", "whom API servers believe", torn)
+                .await;
+            stop.store(true, Ordering::Relaxed);
+        };
+        let ((took, slowest), ()) = tokio::join!(load, scenes);
+        let created = created.into_inner();
+        println!("       {created} pods in {took:.1?}, none failed, the slowest in {slowest:.1?}");
+    }
+
+    async fn ask(&self, what: &str) {
+        let annotations = json!({"identity-injector.io/rotate": what});
+        let change = json!({"metadata": {"annotations": annotations}});
+        self.api.patch(&self.secret(), &change).await;
+    }
+
+    /// Something happens; the keeper ends with that step, and all is as one leaf of one authority again.
+    async fn rotates(&self, scene: &str, last: &str, happens: impl AsyncFnOnce()) {
+        let start = Instant::now();
+        let before = self.webhook.printed().matches(last).count();
+        happens().await;
+        until(scene, async || {
+            self.webhook.printed().matches(last).count() > before
+                && self.webhook.bundle().await.matches("BEGIN").count() == 1
+        })
+        .await;
+        let secret = self.api.get(&self.secret()).await;
+        assert_eq!(
+            text_of(&secret["data"]["ca.crt"]),
+            self.webhook.bundle().await,
+            "{scene}"
+        );
+        println!("       {scene}: at rest after {:.1?}", start.elapsed());
+    }
+
+    /// Each verb of each rule is taken away in turn: a replica that then starts, and has all its work to do, says
+    /// which right it lacks. So there is no right too many, and none that is missing goes unnamed.
+    pub async fn each_right_is_needed(&self) {
+        for replica in &self.webhook.replicas {
+            replica.end();
+        }
+        let mut roles = documents("manifests/base/rbac.yaml");
+        roles.retain(|object| object["rules"].is_array());
+        let mut rights = 0;
+        for role in &roles {
+            for (index, rule) in role["rules"].as_array().unwrap().iter().enumerate() {
+                for right in rights_of(rule) {
+                    self.put_role(&without(role, index, &right)).await;
+                    until("the right is gone", async || !self.may(&right).await).await;
+                    self.lacks(&right).await;
+                    rights += 1;
+                }
+            }
+            self.put_role(role).await;
+        }
+        println!("       {rights} rights, each needed");
+    }
+
+    async fn put_role(&self, role: &Value) {
+        let path = match role["kind"] == "Role" {
+            true => CLUSTER_ROLE.replace("clusterroles", &format!("namespaces/{SYSTEM}/roles")),
+            false => CLUSTER_ROLE.to_owned(),
+        };
+        self.api
+            .patch(&path, &json!({"rules": role["rules"]}))
+            .await;
+    }
+
+    async fn may(&self, right: &Right) -> bool {
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+            "spec": {
+                "user": format!("system:serviceaccount:{SYSTEM}:identity-injector"),
+                "resourceAttributes": {
+                    "namespace": SYSTEM, "verb": right.verb, "group": right.group,
+                    "resource": right.resource, "name": right.name,
+                },
+            },
+        });
+        let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+        let answer = self.api.post(path, &review.to_string()).await.unwrap();
+        answer["status"]["allowed"] == true
+    }
+
+    /// A replica that has everything to do says in its log, or in an answer, that it may not.
+    async fn lacks(&self, right: &Right) {
+        self.api.delete(&self.secret()).await;
+        let lease =
+            format!("/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/identity-injector");
+        self.api.delete(&lease).await;
+        let configuration = format!("{CONFIGURATIONS}/identity-injector");
+        let blank =
+            json!([{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": ""}]);
+        self.api.patch_json(&configuration, &blank).await;
+        let replica = self.webhook.replica(free_port());
+        let needle = format!("cannot {} resource \"{}\"", right.verb, right.resource);
+        let start = Instant::now();
+        let mut rotates = false;
+        loop {
+            let said = replica.program.printed() + &replica.answers_about_strangers().await;
+            // The log quotes what holds quotes.
+            if said.replace('\\', "").contains(&needle) {
+                break;
+            }
+            if !rotates && said.contains("caBundle of") {
+                self.ask("authority").await;
+                rotates = true;
+            }
+            assert!(
+                start.elapsed() < Duration::from_secs(40),
+                "nobody says {needle}:\n{said}"
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        // What was deleted is there again for the next, whatever this one may do.
+        for object in documents("manifests/base/certificate.yaml") {
+            let _ = self
+                .api
+                .post(&collection(&object, SYSTEM).unwrap(), &object.to_string())
+                .await;
+        }
+    }
+}
+
+impl Replica {
+    /// Asks it to leave.
+    fn end(&self) {
+        let id = self.program.id().to_string();
+        let status = Command::new("kill").arg("-TERM").arg(id).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// What it says of a pod whose Namespace and ServiceAccount it has to ask for.
+    async fn answers_about_strangers(&self) -> String {
+        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {
+            "uid": "e2e", "kind": {"group": "", "version": "v1", "kind": "Pod"}, "operation": "CREATE",
+            "namespace": "nowhere", "object": {
+                "metadata": {"labels": {"azure.workload.identity/use": "true"}},
+                "spec": {"serviceAccountName": "nobody", "containers": [{"name": "app"}]},
+            },
+        }});
+        let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true);
+        let client = client.no_proxy().build().unwrap();
+        let url = format!("https://127.0.0.1:{}/mutate-v1-pod?timeout=1s", self.port);
+        match client.post(url).json(&review).send().await {
+            Ok(reply) => reply.text().await.unwrap_or_default(),
+            Err(_) => String::new(),
+        }
+    }
+}
+
+struct Right {
+    verb: String,
+    group: String,
+    resource: String,
+    /// Empty where the rule names none.
+    name: String,
+}
+
+fn rights_of(rule: &Value) -> Vec<Right> {
+    let list = |key: &str| {
+        let list = rule[key].as_array().into_iter().flatten();
+        list.map(|it| it.as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let right = |verb: &String, resource: &String| Right {
+        verb: verb.clone(),
+        group: list("apiGroups").join(""),
+        resource: resource.clone(),
+        name: list("resourceNames").join(""),
+    };
+    let (verbs, resources) = (list("verbs"), list("resources"));
+    let pairs = resources
+        .iter()
+        .flat_map(|it| verbs.iter().map(move |verb| right(verb, it)));
+    pairs.collect()
+}
+
+/// A role whose rule does not give that right.
+fn without(role: &Value, rule: usize, right: &Right) -> Value {
+    let mut less = role.clone();
+    let rules = less["rules"].as_array_mut().unwrap();
+    let mut others = rules[rule].clone();
+    let drop = |list: &mut Value, what: &str| {
+        list.as_array_mut().unwrap().retain(|it| it != what);
+        !list.as_array().unwrap().is_empty()
+    };
+    if drop(&mut others["resources"], &right.resource) {
+        rules.push(others);
+    }
+    rules[rule]["resources"] = json!([right.resource]);
+    if !drop(&mut rules[rule]["verbs"], &right.verb) {
+        rules.remove(rule);
+    }
+    less
+}
