@@ -19,7 +19,7 @@ IMAGE_FLAGS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --r
 VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUBERNETES) gitMajor=1 gitMinor=36)
 
 .DEFAULT_GOAL := help
-.PHONY: help build static image dockerfile check pure deny test demo e2e e2e-node cluster kubectl test-cluster node node-up node-down test-node redirect
+.PHONY: help build static image dockerfile check pure deny test demo e2e e2e-node cluster reference kubectl test-cluster node node-up node-down test-node redirect
 .PHONY: sdk walk arm-sdk fuzz bench bless clean
 
 help: ## List the targets
@@ -60,7 +60,7 @@ demo: ## Walk from an annotated pod to an Azure token on this machine, all simul
 	cargo build --workspace --locked --bin identity-injector --example demo
 	$${CARGO_TARGET_DIR:-target}/debug/examples/demo
 
-e2e: cluster ## Walk on a real Kubernetes API server (needs Go), against a simulated Azure
+e2e: cluster reference ## Walk on a real Kubernetes API server (needs Go), against a simulated Azure
 	cargo test --workspace --locked --test e2e
 
 e2e-node: node static ## Walk on a real node, with real pods (needs root, Go, runc, nft), against a simulated Azure
@@ -73,6 +73,10 @@ walk: cluster kubectl $(SDK)/azure-cli/installed ## Walk the AKS article by the 
 
 cluster: ## Build etcd, the Kubernetes API server and its controllers from Go modules
 	cd tests/cluster && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(VERSION_FLAGS)' -o bin/cluster .
+
+reference: ## Build the reference's webhook, azure-workload-identity 1.6.0, from its Go module
+	cd tests/reference && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o ../cluster/bin/reference-webhook \
+	  github.com/Azure/azure-workload-identity/cmd/webhook
 
 kubectl: ## Build kubectl from the API server's Go modules
 	cd tests/cluster && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(VERSION_FLAGS)' -o bin/kubectl k8s.io/kubernetes/cmd/kubectl

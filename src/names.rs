@@ -122,6 +122,8 @@ pub const WARN_PATH: &str = "/warn-v1-workload";
 pub const SYSTEM_NAMESPACE: &str = "identity-injector-system";
 /// The webhook's Service, MutatingWebhookConfiguration and Lease.
 pub const WEBHOOK: &str = "identity-injector";
+/// MutatingWebhookConfiguration of azure-workload-identity and of the AKS add-on.
+pub const REFERENCE_WEBHOOK: &str = "azure-wi-webhook-mutating-webhook-configuration";
 /// The Secret in which the webhook keeps the certificates that it makes.
 pub const CERTIFICATES: &str = "identity-injector-certs";
 /// Annotation of that Secret: `leaf` or `authority` is made anew.

@@ -13,6 +13,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
@@ -41,6 +42,8 @@ pub struct Metrics {
     pub lookups: Lookups,
     /// The served certificate.
     pub certificate: Gauges,
+    /// 1 where azure-workload-identity is installed too, else 0.
+    pub reference_installed: Gauge,
 }
 
 /// Look-ups of ServiceAccounts, by where and how they ended.
@@ -105,6 +108,12 @@ impl Default for Metrics {
             "1 where every webhook of the MutatingWebhookConfiguration believes the served certificate, else 0",
             certificate.in_sync.clone(),
         );
+        let reference_installed = Gauge::default();
+        registry.register(
+            "azwi_reference_installed",
+            "1 where azure-workload-identity or the AKS add-on is installed too, else 0",
+            reference_installed.clone(),
+        );
         Metrics {
             registry: Arc::new(registry),
             admissions,
@@ -112,6 +121,7 @@ impl Default for Metrics {
             durations,
             lookups: Lookups::of(&lookups),
             certificate,
+            reference_installed,
         }
     }
 }

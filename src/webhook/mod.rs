@@ -6,6 +6,7 @@ mod directory;
 mod handler;
 mod health;
 mod metrics;
+mod neighbour;
 mod outcome;
 mod ready;
 mod record;
@@ -147,6 +148,8 @@ impl Bound {
         {
             background.0.push(tokio::spawn(task));
         }
+        let installed = metrics.reference_installed.clone();
+        background.spawn(neighbour::watch(self.client.clone(), installed));
         if self.flags.asks_the_api_server() {
             let pending = readiness.pending("apiserver-version");
             background.spawn(api_server.clone().follow(self.client, pending));

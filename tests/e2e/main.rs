@@ -16,6 +16,7 @@ mod cluster;
 #[path = "../support/kubelet.rs"]
 mod kubelet;
 mod neighbours;
+mod reference;
 mod setup;
 #[path = "../support/suite.rs"]
 mod suite;
@@ -34,7 +35,7 @@ use suite::Case;
 use world::World;
 
 /// Each case may rely on the ones before it.
-const CASES: [Case<World>; 22] = [
+const CASES: [Case<World>; 23] = [
     (
         "setup makes identity, credential and annotations",
         |world| world.setup_applies().boxed_local(),
@@ -70,6 +71,10 @@ const CASES: [Case<World>; 22] = [
     (
         "neighbours before and after us, each thing added once",
         |world| world.survives_neighbours().boxed_local(),
+    ),
+    (
+        "beside the reference's webhook, each thing added once",
+        |world| world.converges_beside_the_reference().boxed_local(),
     ),
     (
         "the controllers of Deployment and Job make patched pods",

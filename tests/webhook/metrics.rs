@@ -222,7 +222,7 @@ async fn names_types_and_formats_are_exact() {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let openmetrics =
         "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2";
-    let types = |names: [&str; 7]| names.map(|name| format!("# TYPE {name}")).to_vec();
+    let types = |names: [&str; 8]| names.map(|name| format!("# TYPE {name}")).to_vec();
     let table = [
         (
             openmetrics,
@@ -235,6 +235,7 @@ async fn names_types_and_formats_are_exact() {
                 "azwi_ca_bundle_in_sync gauge",
                 "azwi_cert_not_after_seconds gauge",
                 "azwi_mutation_request histogram",
+                "azwi_reference_installed gauge",
                 "azwi_sa_lookup counter",
             ]),
         ),
@@ -249,6 +250,7 @@ async fn names_types_and_formats_are_exact() {
                 "azwi_ca_bundle_in_sync gauge",
                 "azwi_cert_not_after_seconds gauge",
                 "azwi_mutation_request histogram",
+                "azwi_reference_installed gauge",
                 "azwi_sa_lookup_total counter",
             ]),
         ),
