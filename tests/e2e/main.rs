@@ -35,7 +35,7 @@ use suite::Case;
 use world::World;
 
 /// Each case may rely on the ones before it.
-const CASES: [Case<World>; 23] = [
+const CASES: [Case<World>; 24] = [
     (
         "setup makes identity, credential and annotations",
         |world| world.setup_applies().boxed_local(),
@@ -75,6 +75,10 @@ const CASES: [Case<World>; 23] = [
     (
         "beside the reference's webhook, each thing added once",
         |world| world.converges_beside_the_reference().boxed_local(),
+    ),
+    (
+        "what docs/comparison.md claims, on the reference and on ours",
+        |world| world.compares_with_the_reference().boxed_local(),
     ),
     (
         "the controllers of Deployment and Job make patched pods",
