@@ -8,6 +8,7 @@
 //! pod with a status -uninject-> RFC 6902 operations that bring back the pod as it came
 //! ```
 
+mod addition;
 mod advice;
 mod annotations;
 mod decide;
@@ -23,6 +24,7 @@ mod refusal;
 mod resources;
 mod rule;
 mod settings;
+mod sidecar;
 mod sources;
 mod status;
 mod template;
@@ -37,12 +39,13 @@ use serde_json::Value;
 
 use crate::names;
 
+pub use addition::Addition;
 pub use annotations::{Annotations, PodSecurity};
 pub use decide::{decide, needs_namespace, needs_service_account};
 pub use explain::{Explanation, Step, explain};
 pub use flags::{Flags, NativeSidecar};
 pub use keys::{Key, Place, above_template};
-pub use patch::{Addition, additions, patch};
+pub use patch::{additions, patch};
 pub use pod::{Container, List, Pod};
 pub use quantity::{NotAQuantity, Quantity};
 pub use refusal::Refusal;

@@ -4,25 +4,16 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use json_patch::jsonptr::{PointerBuf, Token};
-use json_patch::{AddOperation, Patch, PatchOperation};
-use serde::Serialize;
+use json_patch::{Patch, PatchOperation};
 use serde_json::Value;
 
+use super::addition::Addition;
 use super::headers::Accepted;
 use super::parts::Part;
 use super::status::Status;
 use super::volume::TokenVolume;
-use super::{Capture, Container, List, Plan, Pod, Proxy, parts};
+use super::{Capture, Container, List, Plan, Pod, Proxy, parts, sidecar};
 use crate::names;
-
-/// An RFC 6902 operation, which is always to add.
-#[derive(Clone, Debug, Serialize)]
-#[serde(tag = "op", rename = "add")]
-pub struct Addition<'a> {
-    path: PointerBuf,
-    value: Part<'a>,
-}
 
 /// What the pod lacks, in the order in which it is added; nothing where it lacks nothing.
 #[must_use]
@@ -44,14 +35,6 @@ pub fn patch(pod: &Value, plan: &Plan) -> Patch {
 pub fn added(pod: &Value, plan: &Plan) -> Option<Status> {
     let built = Builder::built(pod, plan, Status::default());
     (!built.operations.is_empty()).then_some(built.status)
-}
-
-impl From<Addition<'_>> for PatchOperation {
-    fn from(Addition { path, value }: Addition<'_>) -> Self {
-        // Plain values always serialise.
-        let value = serde_json::to_value(value).unwrap_or_default();
-        PatchOperation::Add(AddOperation { path, value })
-    }
 }
 
 struct Builder<'a> {
@@ -178,7 +161,7 @@ impl<'a> Builder<'a> {
                 let after = redirect
                     .filter(|redirect| redirect.list == list)
                     .map(|redirect| redirect.index + 1);
-                let container = parts::proxy_container(self.plan, proxy, self.pod, volume);
+                let container = sidecar::proxy_container(self.plan, proxy, self.pod, volume);
                 self.insert_container(list, after.unwrap_or(0), names::PROXY_CONTAINER, container);
             }
         }
@@ -187,7 +170,7 @@ impl<'a> Builder<'a> {
             let before = present
                 .filter(|proxy| proxy.list == List::Init)
                 .map_or(0, |proxy| proxy.index);
-            let container = parts::redirect_container(self.plan, proxy);
+            let container = sidecar::redirect_container(self.plan, proxy);
             self.insert_container(List::Init, before, names::INIT_CONTAINER, container);
         }
         // A proxy that is there already may stand in the other list.
@@ -215,7 +198,7 @@ impl<'a> Builder<'a> {
         list: List,
         place: usize,
         name: &str,
-        container: parts::Container<'a>,
+        container: sidecar::Container<'a>,
     ) {
         let container = Part::Container(Box::new(container));
         let before = self.pod.spec(list.key());
@@ -265,7 +248,8 @@ impl<'a> Builder<'a> {
             let before = self.pod.0.get(root);
             if !before.is_some_and(Value::is_object) {
                 self.create(root, before);
-                self.operations.insert(0, add(&[root], Part::Empty {}));
+                self.operations
+                    .insert(0, Addition::at(&[root], Part::Empty {}));
             }
         }
     }
@@ -310,16 +294,6 @@ impl<'a> Builder<'a> {
     }
 
     fn operation(&mut self, path: &[&str], value: Part<'a>) {
-        self.operations.push(add(path, value));
+        self.operations.push(Addition::at(path, value));
     }
-}
-
-fn add<'a>(path: &[&str], value: Part<'a>) -> Addition<'a> {
-    let path = pointer(path);
-    Addition { path, value }
-}
-
-/// The JSON pointer of these keys.
-pub(super) fn pointer(path: &[&str]) -> PointerBuf {
-    PointerBuf::from_tokens(path.iter().map(|token| Token::new(*token)))
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use json_patch::{Patch, PatchOperation, RemoveOperation, ReplaceOperation};
 use serde_json::Value;
 
-use super::patch::pointer;
+use super::addition::pointer;
 use super::status::{Status, UnreadableStatus};
 use super::{Container, List, Pod};
 use crate::names;
