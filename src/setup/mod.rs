@@ -8,15 +8,18 @@
 //! Desired -verify-> tokens of the cluster, exchanged at Entra -> Findings
 //! ```
 
+pub mod adopted;
 pub mod apply;
 mod arguments;
 pub mod book;
 pub mod cluster;
 pub mod config;
+mod config_file;
 mod connect;
 pub mod desired;
 pub mod destroy;
 pub mod emit;
+pub mod found;
 pub mod ledger;
 mod legal;
 pub mod observe;

@@ -16,6 +16,7 @@ mod path;
 mod providers;
 mod reply;
 pub(crate) mod resources;
+mod role_definitions;
 mod roles;
 
 use std::sync::Arc;
