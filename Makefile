@@ -142,8 +142,9 @@ bench: static ## Measure the image's binary beside a floor on this machine (need
 	taskset -c 0 target/release/bench target/$(MUSL_amd64)/release/identity-injector
 	taskset -c 1 cargo bench --quiet --locked -p bench --bench engine
 
-bless: ## Write the golden cases anew, to be reviewed as code
+bless: ## Write the golden cases and emitted texts anew, to be reviewed as code
 	BLESS=1 cargo test --workspace --locked --test golden
+	BLESS=1 cargo test --workspace --locked --test setup golden_texts
 
 clean: ## Remove what was built
 	cargo clean

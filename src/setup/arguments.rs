@@ -35,10 +35,10 @@ pub enum Command {
         #[command(flatten)]
         options: Box<Options>,
     },
-    /// Print the steps that `apply` would take as a script, to be run by who may; nothing is written
+    /// Print the steps that `apply` would take for another tool, to be run by who may; nothing is written
     #[command(after_help = EXIT_CODES)]
     Emit {
-        /// What the script is for
+        /// Which tool
         #[arg(value_enum)]
         format: Format,
         /// The common ones.

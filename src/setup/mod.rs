@@ -3,7 +3,7 @@
 //! ```text
 //! config file -config-> Desired ---+
 //! ARM, cluster -observe-> Observed +-plan (pure)-> Plan -apply-> ARM, cluster; ledger: what was made
-//!                                                       -emit (pure)-> a script
+//!                                                       -emit (pure)-> text for another tool
 //! ledger, ARM, cluster -destroy::find-> Found -removal (pure)-> Removal -destroy-> ARM, cluster
 //! Desired -verify-> tokens of the cluster, exchanged at Entra -> Findings
 //! ```
