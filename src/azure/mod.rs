@@ -6,6 +6,7 @@ pub mod arm;
 pub mod assertion;
 pub mod cache;
 pub mod clock;
+pub mod endpoints;
 pub mod grant;
 pub mod http;
 pub mod known;

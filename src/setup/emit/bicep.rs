@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::symbols::Symbols;
-use super::{HEAD, az};
+use super::{HEAD, az, commented};
 use crate::azure::arm::{GroupId, Trust, assignment_name, role_guid, same_name};
 use crate::setup::plan::Plan;
 use crate::setup::step::Step;
@@ -14,8 +14,6 @@ use crate::setup::step::Step;
 const IDENTITY: &str = "Microsoft.ManagedIdentity/userAssignedIdentities";
 const IDENTITIES_VERSION: &str = "2024-11-30";
 const ASSIGNMENT: &str = "Microsoft.Authorization/roleAssignments@2022-04-01";
-/// What a command's line starts with, to be taken out again.
-const COMMAND: &str = "//$ ";
 
 /// The file.
 pub(super) fn file(plan: &Plan, group: &GroupId) -> String {
@@ -25,23 +23,16 @@ pub(super) fn file(plan: &Plan, group: &GroupId) -> String {
         .partition(|step| matches!(step, Step::CreateResourceGroup { .. }));
     let (after, within): (Vec<_>, Vec<_>) =
         rest.into_iter().partition(|step| !is_within(step, group));
-    let mut text = format!("// {HEAD}\n//\n// Save it as setup.bicep, then run:\n");
-    for step in before {
-        text += &commented(&az::commands(step, group), "//   ");
-    }
-    text += &commented(&deployment(group), "//   ");
-    if !after.is_empty() {
-        text += "//   sed -n 's|^//[$] ||p' setup.bicep | sh -eu   # the commands at its end\n";
-    }
-    text += "\ntargetScope = 'resourceGroup'\n";
-    text += &resources(&within, group);
-    if !after.is_empty() {
-        text += "\n// What Bicep can't do from here:\n";
-    }
-    for step in after {
-        text += &commented(&format!("# {step}\n{}", az::commands(step, group)), COMMAND);
-    }
-    text
+    let before = before.into_iter().map(|step| az::commands(step, group));
+    let commands = before.collect::<String>() + &deployment(group);
+    [
+        format!("// {HEAD}\n"),
+        commented::head("//", "setup.bicep", &commands, !after.is_empty()),
+        "\ntargetScope = 'resourceGroup'\n".to_owned(),
+        resources(&within, group),
+        commented::tail("//", after, group),
+    ]
+    .concat()
 }
 
 /// Whether a step's effect is in the group.
@@ -178,14 +169,6 @@ fn deployment(group: &GroupId) -> String {
         "az deployment group create {} --template-file setup.bicep\n",
         az::within(group)
     )
-}
-
-/// Lines as comments that begin so.
-fn commented(lines: &str, start: &str) -> String {
-    lines
-        .lines()
-        .map(|line| format!("{start}{line}\n"))
-        .collect()
 }
 
 /// A string literal.

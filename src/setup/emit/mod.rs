@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! Plan -az-------> a shell script: az and kubectl
-//!      -bicep----> a Bicep file, and in its comments the commands for what Bicep can't do
-//!      -terraform> a root module: azurerm and kubernetes
+//!      -bicep----> a Bicep file, \ and in its comments
+//!      -terraform> a root module, / the commands for the rest
 //! ```
 
 mod az;
 mod bicep;
+mod commented;
 mod symbols;
 mod terraform;
 
@@ -23,7 +24,7 @@ pub enum Format {
     Az,
     /// A Bicep file for the resource group; its comments say what else is to be run
     Bicep,
-    /// A Terraform (OpenTofu) module, for the azurerm and kubernetes providers
+    /// A Terraform (OpenTofu) module for the azurerm provider; its comments say what else is to be run
     Terraform,
 }
 

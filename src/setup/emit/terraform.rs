@@ -1,27 +1,23 @@
 //! A plan as a Terraform module. Pure.
 //!
-//! The ServiceAccounts are in it, by the kubernetes provider: the ids of a new identity reach them with nobody copying
-//! them, one `destroy` takes all back, and annotations go by server-side apply here too.
+//! ServiceAccounts are left to kubectl, by commands in the comments: the kubernetes provider would own them whole, and
+//! delete with the identity what pods run under; who may write to Azure often has no way to the cluster at all.
 
 use std::collections::BTreeMap;
 
-use super::HEAD;
 use super::symbols::Symbols;
+use super::{HEAD, commented};
 use crate::azure::arm::{GroupId, Trust, request, role_guid};
-use crate::names::{CLIENT_ID, FIELD_MANAGER, TENANT_ID};
 use crate::setup::plan::Plan;
 use crate::setup::step::Step;
 
-/// The first azurerm that has `user_assigned_identity_id`, the first kubernetes that has `kubernetes_annotations`.
+/// The first azurerm that has `user_assigned_identity_id`.
 const PROVIDERS: &str = r#"terraform {
+  required_version = ">= 1.5"
   required_providers {
     azurerm = {
       source  = "hashicorp/azurerm"
       version = ">= 4.65, < 6"
-    }
-    kubernetes = {
-      source  = "hashicorp/kubernetes"
-      version = ">= 2.10, < 4"
     }
   }
 }
@@ -36,7 +32,12 @@ pub(super) fn module(plan: &Plan, group: &GroupId) -> String {
     for step in &plan.steps {
         module.add(step);
     }
-    module.text
+    let commands = plan.steps.iter().filter(|step| is_on_cluster(step));
+    module.text + &commented::tail("#", commands, group)
+}
+
+fn is_on_cluster(step: &Step) -> bool {
+    matches!(step, Step::AnnotateServiceAccount { .. })
 }
 
 struct Module<'a> {
@@ -55,11 +56,18 @@ impl<'a> Module<'a> {
     fn new(plan: &Plan, group: &'a GroupId) -> Self {
         let subscription = quoted(&group.subscription.to_string());
         let made = |step: &Step| matches!(step, Step::CreateResourceGroup { .. });
+        let on_cluster = plan.steps.iter().any(is_on_cluster);
+        let how = commented::head(
+            "#",
+            "setup.tf",
+            "terraform init\nterraform apply\n",
+            on_cluster,
+        );
         let mut module = Self {
             group,
             text: format!(
                 "# {HEAD}\n\
-                 # Azure is signed in to as azurerm is told to; the cluster is the one of KUBE_CONFIG_PATH.\n\
+                 {how}\n\
                  {PROVIDERS}\n\
                  provider \"azurerm\" {{\n  features {{}}\n  subscription_id = {subscription}\n}}\n"
             ),
@@ -152,21 +160,7 @@ impl<'a> Module<'a> {
                     ],
                 );
             }
-            Step::AnnotateServiceAccount {
-                namespace,
-                name,
-                identity,
-                create,
-                ..
-            } => {
-                let identity_reference = self.identity(identity);
-                self.comment(step);
-                let symbol = self.symbols.of(&format!("{namespace}-{name}"));
-                self.text += &match create {
-                    true => made(&symbol, namespace, name, &identity_reference),
-                    false => annotated(&symbol, namespace, name, &identity_reference),
-                };
-            }
+            Step::AnnotateServiceAccount { .. } => {}
         }
     }
 
@@ -230,47 +224,6 @@ impl<'a> Module<'a> {
         let lines = lines.map(|(name, value)| format!("  {name:width$} = {value}\n"));
         self.text += &format!("\n{head} {{\n{}}}\n", lines.collect::<String>());
     }
-}
-
-/// A ServiceAccount that is not there yet.
-fn made(symbol: &str, namespace: &str, name: &str, identity: &str) -> String {
-    let (namespace, name) = (quoted(namespace), quoted(name));
-    format!(
-        r#"
-resource "kubernetes_service_account_v1" "{symbol}" {{
-  metadata {{
-    namespace = {namespace}
-    name      = {name}
-    annotations = {{
-      "{CLIENT_ID}" = {identity}.client_id
-      "{TENANT_ID}" = {identity}.tenant_id
-    }}
-  }}
-}}
-"#
-    )
-}
-
-/// The annotations of a ServiceAccount that is there; nothing else of it becomes Terraform's.
-fn annotated(symbol: &str, namespace: &str, name: &str, identity: &str) -> String {
-    let (namespace, name) = (quoted(namespace), quoted(name));
-    format!(
-        r#"
-resource "kubernetes_annotations" "{symbol}" {{
-  api_version = "v1"
-  kind        = "ServiceAccount"
-  metadata {{
-    namespace = {namespace}
-    name      = {name}
-  }}
-  annotations = {{
-    "{CLIENT_ID}" = {identity}.client_id
-    "{TENANT_ID}" = {identity}.tenant_id
-  }}
-  field_manager = "{FIELD_MANAGER}"
-}}
-"#
-    )
 }
 
 fn quoted(text: &str) -> String {

@@ -90,7 +90,7 @@ resource role_there_Reader 'Microsoft.Authorization/roleAssignments@2022-04-01' 
   }
 }
 
-// What Bicep can't do from here:
+// What is left to az and kubectl:
 //$ # assign Role 1-new/Key Vault Reader
 //$ principal_id=$(az identity show --subscription 11111111-2222-3333-4444-555555555555 --resource-group 'walk' --name '1-new' --query principalId --output tsv)
 //$ az role assignment create --role '21090545-7ca7-4776-b22c-e363652d74d2' --scope '/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/a'\''(b)/${c}' \

@@ -1,14 +1,15 @@
 # What setup would do. It is not in setup's ledger, so `setup destroy` will leave it.
-# Azure is signed in to as azurerm is told to; the cluster is the one of KUBE_CONFIG_PATH.
+#
+# Save it as setup.tf, then run:
+#   terraform init
+#   terraform apply
+#   sed -n 's|^#[$] ||p' setup.tf | sh -eu   # the commands at its end
 terraform {
+  required_version = ">= 1.5"
   required_providers {
     azurerm = {
       source  = "hashicorp/azurerm"
       version = ">= 4.65, < 6"
-    }
-    kubernetes = {
-      source  = "hashicorp/kubernetes"
-      version = ">= 2.10, < 4"
     }
   }
 }
@@ -78,45 +79,6 @@ resource "azurerm_role_assignment" "_1_new_Key_Vault_Reader_2" {
   principal_type     = "ServicePrincipal"
 }
 
-# create ServiceAccount ns/sa
-resource "kubernetes_service_account_v1" "ns_sa" {
-  metadata {
-    namespace = "ns"
-    name      = "sa"
-    annotations = {
-      "azure.workload.identity/client-id" = azurerm_user_assigned_identity._1_new.client_id
-      "azure.workload.identity/tenant-id" = azurerm_user_assigned_identity._1_new.tenant_id
-    }
-  }
-}
-
-# annotate ServiceAccount ns/my.sb
-resource "kubernetes_annotations" "ns_my_sb" {
-  api_version = "v1"
-  kind        = "ServiceAccount"
-  metadata {
-    namespace = "ns"
-    name      = "my.sb"
-  }
-  annotations = {
-    "azure.workload.identity/client-id" = azurerm_user_assigned_identity._1_new.client_id
-    "azure.workload.identity/tenant-id" = azurerm_user_assigned_identity._1_new.tenant_id
-  }
-  field_manager = "identity-injector"
-}
-
-# create ServiceAccount ns/my-sb
-resource "kubernetes_service_account_v1" "ns_my_sb_2" {
-  metadata {
-    namespace = "ns"
-    name      = "my-sb"
-    annotations = {
-      "azure.workload.identity/client-id" = azurerm_user_assigned_identity._1_new.client_id
-      "azure.workload.identity/tenant-id" = azurerm_user_assigned_identity._1_new.tenant_id
-    }
-  }
-}
-
 data "azurerm_user_assigned_identity" "there" {
   name                = "there"
   resource_group_name = azurerm_resource_group.group.name
@@ -145,17 +107,56 @@ resource "azurerm_role_assignment" "there_Reader" {
   principal_type     = "ServicePrincipal"
 }
 
-# annotate ServiceAccount ns/old
-resource "kubernetes_annotations" "ns_old" {
-  api_version = "v1"
-  kind        = "ServiceAccount"
-  metadata {
-    namespace = "ns"
-    name      = "old"
-  }
-  annotations = {
-    "azure.workload.identity/client-id" = data.azurerm_user_assigned_identity.there.client_id
-    "azure.workload.identity/tenant-id" = data.azurerm_user_assigned_identity.there.tenant_id
-  }
-  field_manager = "identity-injector"
-}
+# What is left to az and kubectl:
+#$ # create ServiceAccount ns/sa
+#$ client_id=$(az identity show --subscription 11111111-2222-3333-4444-555555555555 --resource-group 'walk' --name '1-new' --query clientId --output tsv)
+#$ tenant_id=$(az identity show --subscription 11111111-2222-3333-4444-555555555555 --resource-group 'walk' --name '1-new' --query tenantId --output tsv)
+#$ kubectl apply --server-side --field-manager=identity-injector --filename=- <<END
+#$ apiVersion: v1
+#$ kind: ServiceAccount
+#$ metadata:
+#$   name: "sa"
+#$   namespace: "ns"
+#$   annotations:
+#$     azure.workload.identity/client-id: "$client_id"
+#$     azure.workload.identity/tenant-id: "$tenant_id"
+#$ END
+#$ # annotate ServiceAccount ns/my.sb
+#$ client_id=$(az identity show --subscription 11111111-2222-3333-4444-555555555555 --resource-group 'walk' --name '1-new' --query clientId --output tsv)
+#$ tenant_id=$(az identity show --subscription 11111111-2222-3333-4444-555555555555 --resource-group 'walk' --name '1-new' --query tenantId --output tsv)
+#$ kubectl apply --server-side --field-manager=identity-injector --filename=- <<END
+#$ apiVersion: v1
+#$ kind: ServiceAccount
+#$ metadata:
+#$   name: "my.sb"
+#$   namespace: "ns"
+#$   annotations:
+#$     azure.workload.identity/client-id: "$client_id"
+#$     azure.workload.identity/tenant-id: "$tenant_id"
+#$ END
+#$ # create ServiceAccount ns/my-sb
+#$ client_id=$(az identity show --subscription 11111111-2222-3333-4444-555555555555 --resource-group 'walk' --name '1-new' --query clientId --output tsv)
+#$ tenant_id=$(az identity show --subscription 11111111-2222-3333-4444-555555555555 --resource-group 'walk' --name '1-new' --query tenantId --output tsv)
+#$ kubectl apply --server-side --field-manager=identity-injector --filename=- <<END
+#$ apiVersion: v1
+#$ kind: ServiceAccount
+#$ metadata:
+#$   name: "my-sb"
+#$   namespace: "ns"
+#$   annotations:
+#$     azure.workload.identity/client-id: "$client_id"
+#$     azure.workload.identity/tenant-id: "$tenant_id"
+#$ END
+#$ # annotate ServiceAccount ns/old
+#$ client_id=$(az identity show --subscription 11111111-2222-3333-4444-555555555555 --resource-group 'walk' --name 'there' --query clientId --output tsv)
+#$ tenant_id=$(az identity show --subscription 11111111-2222-3333-4444-555555555555 --resource-group 'walk' --name 'there' --query tenantId --output tsv)
+#$ kubectl apply --server-side --field-manager=identity-injector --filename=- <<END
+#$ apiVersion: v1
+#$ kind: ServiceAccount
+#$ metadata:
+#$   name: "old"
+#$   namespace: "ns"
+#$   annotations:
+#$     azure.workload.identity/client-id: "$client_id"
+#$     azure.workload.identity/tenant-id: "$tenant_id"
+#$ END

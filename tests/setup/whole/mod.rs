@@ -1,5 +1,6 @@
 //! Whole runs against the simulated Azure and API server: every call of a run is once its last.
 
+mod custom_cloud;
 mod scene;
 mod verify;
 

@@ -1,6 +1,7 @@
 //! The simulated Azure and API server, each case in a resource group and namespaces of its own, and runs that can be
 //! killed at any call.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -139,6 +140,11 @@ identities:
         }
     }
 
+    /// The file that leads to the API server.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
+    }
+
     /// A client that trusts the simulated Azure.
     pub fn http(&self) -> reqwest::Client {
         let root = reqwest::Certificate::from_pem(self.azure.ca_pem.as_bytes()).unwrap();
@@ -175,8 +181,9 @@ impl Case<'_> {
             credential.unwrap(),
             Arc::new(Fused(transport, Arc::clone(fuse))),
         );
-        let kubeconfig = self.scene.folder.path().join("kubeconfig");
-        let mut config = kubernetes::config(Some(&kubeconfig)).await.unwrap();
+        let mut config = kubernetes::config(Some(&self.scene.kubeconfig()))
+            .await
+            .unwrap();
         config.default_retry = false;
         let inner = kubernetes::client(config).unwrap();
         let fuse = Arc::clone(fuse);
