@@ -4,6 +4,7 @@
 #   terraform init
 #   terraform apply
 #   sed -n 's|^#[$] ||p' setup.tf | sh -eu   # the commands at its end
+
 terraform {
   required_version = ">= 1.5"
   required_providers {

@@ -54,7 +54,7 @@ async fn is_asked_where_its_services_are() {
             format!("{arm}/base"),
             2,
             format!(
-                "--cloud (AZURE_ENVIRONMENT): cloud {arm}/base: {page} answered HTTP 404: is this a Resource Manager's"
+                "--cloud (AZURE_ENVIRONMENT): cloud {arm}/base: {page} answered HTTP 401: is this a Resource Manager's"
             ),
         ),
         (
