@@ -145,10 +145,8 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<Exit, Failur
             patience,
             options,
         } => {
-            let waits = Waits {
-                settle: Duration::from_secs(settle),
-                patience: Duration::from_secs(patience),
-            };
+            let (settle, patience) = (Duration::from_secs(settle), Duration::from_secs(patience));
+            let waits = Waits::new(settle, patience);
             (options, Task::Verify(waits))
         }
         Command::Destroy { dry_run, options } => match dry_run {
