@@ -82,8 +82,7 @@ async fn two_hundred_identities_at_the_published_pace() {
     assert_eq!(writes, IDENTITIES * (1 + ACCOUNTS));
     assert_eq!(seen.too_fast, Vec::<String>::new());
     let published = Duration::from_millis(500) * u32::try_from(writes).unwrap();
-    assert!(
-        took <= published.mul_f64(1.1),
-        "{took:?}, published {published:?}"
-    );
+    let times = took.as_secs_f64() / published.as_secs_f64();
+    println!("{writes} writes in {took:?}: {times:.3} times the published pace");
+    assert!(times <= 1.1, "{took:?}, published {published:?}");
 }

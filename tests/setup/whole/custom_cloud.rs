@@ -2,38 +2,16 @@
 
 use std::process::Output;
 
-use tokio::process::Command;
-
 use super::scene::{Case, Scene};
 
 impl Case<'_> {
-    /// `setup plan` by the binary, which knows of Azure but this much.
+    /// `setup plan` by the binary, in this cloud.
     async fn plan_in(&self, cloud: &str) -> Output {
-        let azure = &self.scene.azure;
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("setup.yaml");
         std::fs::write(&config, &self.text).unwrap();
-        Command::new(env!("CARGO_BIN_EXE_identity-injector"))
-            .args([
-                "setup",
-                "plan",
-                "--ledger-namespace",
-                "cloud-ledger",
-                "--cloud",
-                cloud,
-                "--config",
-            ])
-            .arg(&config)
-            .env_clear()
-            .env("SSL_CERT_FILE", &azure.ca_file)
-            .env("SETUP_KUBECONFIG", self.scene.kubeconfig())
-            .env("SETUP_SIGN_IN", "client-secret")
-            .env("AZURE_TENANT_ID", azure.tenant)
-            .env("AZURE_CLIENT_ID", azure.client_id)
-            .env("AZURE_CLIENT_SECRET", azure.client_secret)
-            .output()
-            .await
-            .unwrap()
+        let mut plan = self.scene.setup("plan", &config, "cloud-ledger");
+        plan.env("AZURE_ENVIRONMENT", cloud).output().await.unwrap()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whole runs against the simulated Azure and API server: every call of a run is once its last.
 
 mod custom_cloud;
+mod memory;
 mod scene;
 mod verify;
 
