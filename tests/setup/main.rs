@@ -10,6 +10,7 @@ mod cluster;
 mod emit;
 mod endless;
 mod errors;
+mod many;
 mod pace;
 mod peers;
 mod roles;

@@ -109,12 +109,8 @@ impl<'a> Module<'a> {
                 identity,
                 name,
                 trust,
-            } => {
-                let identity_reference = self.identity(identity);
-                self.comment(step);
-                self.credential(identity, &identity_reference, name, trust);
             }
-            Step::UpdateFederatedCredential {
+            | Step::UpdateFederatedCredential {
                 identity,
                 name,
                 trust,
@@ -123,14 +119,11 @@ impl<'a> Module<'a> {
                 let identity_reference = self.identity(identity);
                 self.comment(step);
                 let symbol = self.credential(identity, &identity_reference, name, trust);
-                let id = request::put_credential(self.group, identity, name, trust).id();
-                self.block(
-                    "import",
-                    &[
-                        ("to", format!("{CREDENTIAL}.{symbol}")),
-                        ("id", quoted(&id)),
-                    ],
-                );
+                if matches!(step, Step::UpdateFederatedCredential { .. }) {
+                    let id = request::put_credential(self.group, identity, name, trust).id();
+                    let to = format!("{CREDENTIAL}.{symbol}");
+                    self.block("import", &[("to", to), ("id", quoted(&id))]);
+                }
             }
             Step::AssignRole {
                 identity,

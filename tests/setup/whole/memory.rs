@@ -1,6 +1,5 @@
 //! What a run needs does not grow with what it does: the real binary's memory at 10 identities and at 200.
 
-use std::fmt::Write;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -8,31 +7,15 @@ use std::time::Duration;
 use identity_injector::setup::config;
 
 use super::scene::{Case, Death, Scene};
+use crate::many::{self, ACCOUNTS};
 
-const ACCOUNTS: usize = 5;
 /// How much more a run may need for each identity beyond the tenth, in KiB.
 const EACH: u64 = 48;
 
 /// A case of so many identities, each for 5 ServiceAccounts.
 fn case<'a>(scene: &'a Scene, identities: usize) -> Case<'a> {
     let mut case = scene.case(&format!("of-{identities}"));
-    let mut text = case.text.split("  - name:").next().unwrap().to_owned();
-    for identity in 0..identities {
-        let accounts: Vec<_> = (0..ACCOUNTS)
-            .map(|account| {
-                format!(
-                    "{{namespace: {}, name: sa-{identity}-{account}}}",
-                    case.name
-                )
-            })
-            .collect();
-        let accounts = accounts.join(", ");
-        writeln!(
-            text,
-            "  - {{name: id-{identity}, serviceAccounts: [{accounts}]}}"
-        )
-        .unwrap();
-    }
+    let text = many::identities(&case.text, &case.name, identities);
     case.desired = config::parse(&text).unwrap();
     case.text = text;
     case
