@@ -127,11 +127,13 @@ fn hasty(settle: u64, patience: u64) -> Waits {
 
 /// Drives the simulated clock for as long as `act` takes.
 async fn hurried<T>(scene: &Scene, act: impl Future<Output = T>) -> T {
-    let tick = Duration::from_millis(5);
     let drive = async {
+        let mut driven = Instant::now();
         loop {
-            tokio::time::sleep(tick).await;
-            scene.azure.advance(tick * (HASTE - 1));
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let now = Instant::now();
+            scene.azure.advance((now - driven) * (HASTE - 1));
+            driven = now;
         }
     };
     tokio::select! {
