@@ -125,14 +125,16 @@ fn hasty(settle: u64, patience: u64) -> Waits {
     }
 }
 
-/// Drives the simulated clock for as long as `act` takes.
-async fn hurried<T>(scene: &Scene, act: impl Future<Output = T>) -> T {
+/// Drives the simulated clock while `act` waits: from the start if it waits first, else from the first question on.
+async fn hurried<T>(scene: &Scene, waits: Waits, act: impl Future<Output = T>) -> T {
     let drive = async {
         let mut driven = Instant::now();
         loop {
             tokio::time::sleep(Duration::from_millis(5)).await;
             let now = Instant::now();
-            scene.azure.advance((now - driven) * (HASTE - 1));
+            if !waits.settle.is_zero() || !questions(scene).is_empty() {
+                scene.azure.advance((now - driven) * (HASTE - 1));
+            }
             driven = now;
         }
     };
@@ -175,8 +177,8 @@ async fn waits_first_because_a_no_is_kept_for_minutes() {
         let scene = Scene::start_with(lags).await;
         let case = scene.case("early");
         assert_eq!(case.apply(Death::Never).await.1, None);
-        let proof = findings_in(&case, hasty(settle, patience), None);
-        let found = hurried(&scene, proof).await;
+        let waits = hasty(settle, patience);
+        let found = hurried(&scene, waits, findings_in(&case, waits, None)).await;
         let right = |one: &(Verdict, String)| one.0 == verdict;
         assert!(found.iter().all(right), "{name}: {found:?}");
         let questions = questions(&scene);
