@@ -16,11 +16,12 @@ MUSL_arm64 := aarch64-unknown-linux-musl
 # functions that are the same and packs relocations: half a megabyte.
 IMAGE_FLAGS := --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --remap-path-prefix=$(CURDIR)=/source \
   -C link-arg=--icf=all -C link-arg=--pack-dyn-relocs=relr
+TERRAFORM := target/terraform
 VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUBERNETES) gitMajor=1 gitMinor=36)
 
 .DEFAULT_GOAL := help
 .PHONY: help build static image dockerfile check pure deny test demo e2e e2e-node cluster reference kubectl test-cluster node node-up node-down test-node redirect
-.PHONY: sdk walk arm-sdk fuzz bench bless clean
+.PHONY: sdk walk arm-sdk terraform fuzz bench bless clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -108,6 +109,16 @@ sdk: $(SDKS) ## Ask the proxy for tokens by the real SDKs, in a pod's network (n
 arm-sdk: $(SDK)/resource-manager/installed ## Read and write the simulated Azure by the real management SDKs (needs Python)
 	cargo test --workspace --locked --test management
 
+terraform: $(TERRAFORM)/tofu $(TERRAFORM)/terraform-provider-azurerm ## Run the emitted Terraform by the real OpenTofu and azurerm provider (needs Go, and 10 minutes to build them)
+	cargo test --workspace --locked --test terraform
+
+$(TERRAFORM)/tofu: COMMAND := github.com/opentofu/opentofu/cmd/tofu
+$(TERRAFORM)/terraform-provider-azurerm: COMMAND := github.com/hashicorp/terraform-provider-azurerm
+$(TERRAFORM)/tofu: $(wildcard tests/terraform/tofu/go.*)
+$(TERRAFORM)/terraform-provider-azurerm: $(wildcard tests/terraform/azurerm/go.*)
+$(TERRAFORM)/%:
+	cd $(<D) && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $(CURDIR)/$@ $(COMMAND)
+
 $(SDK)/%/installed: tests/sdk/%/requirements.txt
 	rm -rf $(@D) && python3 -m venv $(@D)
 	$(@D)/bin/pip install --quiet --no-deps --requirement $<
@@ -142,8 +153,9 @@ bench: static ## Measure the image's binary beside a floor on this machine (need
 	taskset -c 0 target/release/bench target/$(MUSL_amd64)/release/identity-injector
 	taskset -c 1 cargo bench --quiet --locked -p bench --bench engine
 
-bless: ## Write the golden cases anew, to be reviewed as code
+bless: ## Write the golden cases and emitted texts anew, to be reviewed as code
 	BLESS=1 cargo test --workspace --locked --test golden
+	BLESS=1 cargo test --workspace --locked --test setup golden_texts
 
 clean: ## Remove what was built
 	cargo clean

@@ -9,8 +9,9 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::azure::aadsts::Class;
-use crate::azure::cache::NoToken;
-use crate::azure::token::{Token, Wanted};
+use crate::azure::grant::Token;
+use crate::azure::known::NoToken;
+use crate::azure::token::Wanted;
 use crate::proxy::refusal::Refusal;
 
 /// Seconds after which a caller may come again when Entra names none.
@@ -179,7 +180,8 @@ mod tests {
     use futures::executor::block_on;
 
     use super::{no_token, token};
-    use crate::azure::token::{Token, Wanted};
+    use crate::azure::grant::Token;
+    use crate::azure::token::Wanted;
     use crate::azure::token_error::TokenError;
 
     fn body(response: axum::response::Response) -> String {

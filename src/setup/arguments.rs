@@ -6,8 +6,8 @@ use clap::{Args as ClapArgs, Subcommand};
 
 use super::emit::Format;
 use super::report::Output;
+use crate::azure::endpoints::CloudChoice;
 use crate::azure::sign_in::SignIn;
-use crate::cloud::Cloud;
 use crate::names::SYSTEM_NAMESPACE;
 
 /// Arguments of `setup`.
@@ -35,10 +35,10 @@ pub enum Command {
         #[command(flatten)]
         options: Box<Options>,
     },
-    /// Print the steps that `apply` would take as a script, to be run by who may; nothing is written
+    /// Print the steps that `apply` would take for another tool, to be run by who may; nothing is written
     #[command(after_help = EXIT_CODES)]
     Emit {
-        /// What the script is for
+        /// Which tool
         #[arg(value_enum)]
         format: Format,
         /// The common ones.
@@ -100,9 +100,10 @@ pub struct Options {
     /// How the plan is printed
     #[arg(short, long, env = "SETUP_OUTPUT", value_enum, default_value_t)]
     pub output: Output,
-    /// The Azure cloud: public, usgovernment or china
-    #[arg(long, env = "AZURE_ENVIRONMENT", default_value_t)]
-    pub cloud: Cloud,
+    /// The Azure cloud: public, usgovernment, china, or the https:// address of a custom cloud's Resource Manager, which
+    /// is asked where the cloud's services are
+    #[arg(long, env = "AZURE_ENVIRONMENT", value_name = "CLOUD", default_value_t)]
+    pub cloud: CloudChoice,
     /// Resource Manager's address [default: the cloud's]
     #[arg(long, env = "AZURE_RESOURCE_MANAGER_URL", value_name = "URL")]
     pub arm_url: Option<String>,

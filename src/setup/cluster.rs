@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::desired::ServiceAccountId;
-use super::removal::FoundAccount;
+use super::found::FoundAccount;
 use super::step::IdentityIds;
 use crate::kubernetes;
 use crate::names::{CLIENT_ID, FIELD_MANAGER, TENANT_ID};

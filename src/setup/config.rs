@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use serde::Deserialize;
 use serde_saphyr::{Spanned, UserMessageFormatter};
 use uuid::Uuid;
 
+use super::config_file::{
+    File, FileAksIssuer, FileGroup, FileIdentity, FileIssuer, FileRole, FileServiceAccount, Text,
+};
 use super::desired::{
     CREDENTIALS_PER_IDENTITY, Desired, DesiredIdentity, DesiredRole, IssuerSource, LIMIT_OPTIONS,
     ServiceAccountId,
@@ -60,72 +62,6 @@ pub enum ConfigError {
         /// Its length.
         count: usize,
     },
-}
-
-/// A text, and the line it stands in.
-type Text = Spanned<String>;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct File {
-    subscription: Text,
-    resource_group: FileGroup,
-    issuer: Spanned<FileIssuer>,
-    audience: Option<Text>,
-    identities: Spanned<Vec<FileIdentity>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileGroup {
-    name: Text,
-    location: Text,
-}
-
-#[derive(Deserialize)]
-#[serde(
-    untagged,
-    expecting = "issuer: use auto, an https URL, or {aks: {resourceGroup: ..., name: ...}}"
-)]
-enum FileIssuer {
-    Text(String),
-    Aks(FileAksIssuer),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileAksIssuer {
-    aks: FileAks,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct FileAks {
-    resource_group: String,
-    name: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct FileIdentity {
-    name: Text,
-    service_accounts: Spanned<Vec<FileServiceAccount>>,
-    #[serde(default)]
-    role_assignments: Vec<FileRole>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileServiceAccount {
-    namespace: Text,
-    name: Text,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileRole {
-    scope: Text,
-    role: Text,
 }
 
 /// The first place of each name.

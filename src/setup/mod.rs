@@ -3,20 +3,23 @@
 //! ```text
 //! config file -config-> Desired ---+
 //! ARM, cluster -observe-> Observed +-plan (pure)-> Plan -apply-> ARM, cluster; ledger: what was made
-//!                                                       -emit (pure)-> a script
+//!                                                       -emit (pure)-> text for another tool
 //! ledger, ARM, cluster -destroy::find-> Found -removal (pure)-> Removal -destroy-> ARM, cluster
 //! Desired -verify-> tokens of the cluster, exchanged at Entra -> Findings
 //! ```
 
+pub mod adopted;
 pub mod apply;
 mod arguments;
 pub mod book;
 pub mod cluster;
 pub mod config;
+mod config_file;
 mod connect;
 pub mod desired;
 pub mod destroy;
 pub mod emit;
+pub mod found;
 pub mod ledger;
 mod legal;
 pub mod observe;
@@ -39,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::azure::address::BadAddress;
 use crate::azure::arm;
+use crate::azure::endpoints::EndpointsError;
 use crate::azure::http;
 use crate::azure::sign_in::SignInError;
 use crate::exit::{Exit, Failure};
@@ -84,6 +88,9 @@ pub enum SetupError {
     /// Microsoft Entra's address can't be used.
     #[error("--authority-host (AZURE_AUTHORITY_HOST) {0}")]
     Authority(BadAddress),
+    /// A custom cloud does not tell where its services are.
+    #[error("--cloud (AZURE_ENVIRONMENT): {0}")]
+    Cloud(#[from] EndpointsError),
     /// The HTTP client can't be built.
     #[error(transparent)]
     Http(#[from] http::Error),
@@ -111,9 +118,11 @@ impl SetupError {
     fn exit(&self) -> Exit {
         match self {
             Self::Config { .. } | Self::Arm(_) | Self::Authority(_) => Exit::Usage,
-            Self::Http(_) | Self::SignIn(_) | Self::Kubernetes(_) | Self::Observe(_) => {
-                Exit::CouldNotCheck
-            }
+            Self::Cloud(_)
+            | Self::Http(_)
+            | Self::SignIn(_)
+            | Self::Kubernetes(_)
+            | Self::Observe(_) => Exit::CouldNotCheck,
             Self::Plan(_) | Self::Output(_) | Self::Apply(_) => Exit::Failed,
         }
     }
@@ -136,10 +145,8 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<Exit, Failur
             patience,
             options,
         } => {
-            let waits = Waits {
-                settle: Duration::from_secs(settle),
-                patience: Duration::from_secs(patience),
-            };
+            let (settle, patience) = (Duration::from_secs(settle), Duration::from_secs(patience));
+            let waits = Waits::new(settle, patience);
             (options, Task::Verify(waits))
         }
         Command::Destroy { dry_run, options } => match dry_run {
@@ -176,7 +183,8 @@ async fn execute(options: &Options, task: Task) -> Result<Exit, SetupError> {
         path: options.config.clone(),
         source: Box::new(source),
     })?;
-    let arm = connect::resource_manager(options, &desired)?;
+    let endpoints = connect::endpoints(options).await?;
+    let arm = connect::resource_manager(options, &endpoints, desired.group.subscription)?;
     let config = kubernetes::config(options.kubeconfig.as_deref()).await?;
     let cluster = Cluster::new(config, &options.ledger_namespace)?;
     tracing::info!("API server at {}", cluster.address);
@@ -196,8 +204,8 @@ async fn execute(options: &Options, task: Task) -> Result<Exit, SetupError> {
             print(&Ok(emit::emit(&plan, &desired, format)))?;
         }
         Task::Verify(waits) => {
-            let entra = connect::entra(options)?;
-            let resource = connect::arm_audience(options);
+            let entra = connect::entra(&endpoints)?;
+            let resource = &endpoints.audience;
             let findings = verify::verify(&desired, &arm, &cluster, &entra, resource, waits).await;
             let findings = findings.map_err(ObserveError::from)?;
             print(&report::render_findings(&findings, options.output))?;

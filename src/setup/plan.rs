@@ -1,11 +1,11 @@
 //! The decision: what is wanted and what is there, to the steps between. Pure and total.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::adopted::Adopted;
 use super::desired::{
     CREDENTIALS_PER_IDENTITY, Desired, DesiredIdentity, LIMIT_OPTIONS, ServiceAccountId,
 };
@@ -28,39 +28,6 @@ pub struct Plan {
     /// What the ledger is to say before the first step.
     #[serde(skip)]
     pub noted: Change,
-}
-
-/// Something that is there, differs from what would have been made, and does.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(
-    tag = "adopted",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
-pub enum Adopted {
-    /// The resource group is in another location.
-    ResourceGroup {
-        /// Its name.
-        name: String,
-        /// Where it is.
-        location: String,
-    },
-    /// An identity is in another location.
-    Identity {
-        /// Its name.
-        name: String,
-        /// Where it is.
-        location: String,
-    },
-    /// A credential has another name than setup gives.
-    FederatedCredential {
-        /// The identity it belongs to.
-        identity: String,
-        /// Its name.
-        name: String,
-        /// Whom it trusts.
-        subject: String,
-    },
 }
 
 /// No plan: nothing may be written.
@@ -299,34 +266,14 @@ fn annotation(
     }
 }
 
-impl fmt::Display for Adopted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ResourceGroup { name, location } => {
-                write!(f, "resource group {name} is in {location}: used as it is")
-            }
-            Self::Identity { name, location } => {
-                write!(f, "identity {name} is in {location}: used as it is")
-            }
-            Self::FederatedCredential {
-                identity,
-                name,
-                subject,
-            } => write!(
-                f,
-                "credential {identity}/{name} trusts {subject} already: used as it is"
-            ),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{Adopted, PlanError, credential_name, plan};
+    use super::{PlanError, credential_name, plan};
     use crate::azure::arm::{FederatedCredential, ResourceGroup, RoleAssignment};
     use crate::names::{CLIENT_ID, TENANT_ID};
+    use crate::setup::adopted::Adopted;
     use crate::setup::config;
     use crate::setup::desired::{Desired, DesiredRole, ServiceAccountId};
     use crate::setup::ledger::Ledger;

@@ -1,49 +1,15 @@
 //! The decision of `destroy`: what the ledger has and what is there, to the steps back. Pure and total.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::desired::{Desired, ServiceAccountId};
-use super::ledger::{Ledger, Made, Place, Thing};
+use super::desired::Desired;
+use super::found::{Found, FoundIdentity};
+use super::ledger::{Made, Place, Thing};
 use super::undo::{Act, Undo};
-use crate::azure::arm::{
-    FederatedCredential, Resource, RoleAssignment, assignment_name, role_guid, same_name,
-};
+use crate::azure::arm::{Resource, assignment_name, role_guid, same_name};
 use crate::names::FIELD_MANAGER;
-
-/// What is there of what the ledger and the config name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// What setup made.
-    pub ledger: Ledger,
-    /// What stands in the resource group; `None` if it is not there.
-    pub resources: Option<Vec<Resource>>,
-    /// The identities that are there, by the config's names.
-    pub identities: BTreeMap<String, FoundIdentity>,
-    /// The ServiceAccounts that are there, of those in the ledger.
-    pub accounts: BTreeMap<ServiceAccountId, FoundAccount>,
-}
-
-/// An identity that is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FoundIdentity {
-    /// Its principal.
-    pub principal_id: String,
-    /// All its credentials.
-    pub credentials: Vec<FederatedCredential>,
-    /// The roles it has at the ledger's scopes.
-    pub assignments: Vec<RoleAssignment>,
-}
-
-/// A ServiceAccount that is there.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FoundAccount {
-    /// Its version.
-    pub version: Option<String>,
-    /// Who holds fields of it.
-    pub managers: BTreeSet<String>,
-}
 
 /// The steps back, in order, and what stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -79,15 +45,6 @@ pub fn removal(desired: &Desired, found: &Found) -> Removal {
     removal.others(desired, found);
     removal.group(desired, found, &going);
     removal
-}
-
-impl Found {
-    fn things(&self, place: &Place) -> impl Iterator<Item = &Made> {
-        self.ledger
-            .0
-            .keys()
-            .filter(move |made| made.place == *place)
-    }
 }
 
 impl Removal {

@@ -105,8 +105,9 @@ mod tests {
 
     use super::{Output, render};
     use crate::azure::arm::Trust;
+    use crate::setup::adopted::Adopted;
     use crate::setup::ledger::Change;
-    use crate::setup::plan::{Adopted, Plan};
+    use crate::setup::plan::Plan;
     use crate::setup::step::Step;
 
     fn plan() -> Plan {

@@ -1,8 +1,12 @@
 //! When a call to ARM is worth sending again, and after how long.
+//!
+//! Waits have jitter, so that runs which were refused together do not come back together: a growing wait is half fixed
+//! and half by chance (equal jitter), one that is asked for or fixed is drawn out by up to a quarter, never cut short.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 use crate::azure::arm::{ArmError, Failure, FailureKind};
 
@@ -26,51 +30,60 @@ pub struct Tries {
     pub elapsed: Duration,
 }
 
-/// How long to wait before the call that just failed is sent again; `None` gives up.
+/// How long to wait before the call that just failed is sent again; `None` gives up. `jitter` is any byte.
 #[must_use]
-pub fn pause(error: &ArmError, tries: Tries) -> Option<Duration> {
-    let doubling = |first: u64, cap: u64| {
-        let factor = 1_u64.checked_shl(tries.failed).unwrap_or(u64::MAX);
-        Duration::from_secs(first.saturating_mul(factor).min(cap))
+pub fn pause(error: &ArmError, tries: Tries, jitter: u8) -> Option<Duration> {
+    let wait = |limit: Duration, base: Duration, most: Duration| {
+        let left = limit.checked_sub(tries.elapsed)?;
+        let chance = (most - base) * u32::from(jitter) / u32::from(u8::MAX);
+        (base <= left).then(|| (base + chance).min(left))
     };
-    let within = |limit: Duration, pause: Duration| {
-        (tries.elapsed.saturating_add(pause) <= limit).then_some(pause)
+    let fixed = |limit, base: Duration| wait(limit, base, base + base / 4);
+    let growing = |limit, first: u64, cap: u64| {
+        let factor = 2_u64.checked_shl(tries.failed).unwrap_or(u64::MAX);
+        let most = Duration::from_secs(first.saturating_mul(factor).min(cap));
+        wait(limit, most / 2, most)
     };
     match error {
-        ArmError::NoAnswer { .. } => (tries.failed < OUTAGE_TRIES).then(|| doubling(1, 60)),
+        ArmError::NoAnswer { .. } if tries.failed < OUTAGE_TRIES => growing(PATIENCE, 1, 60),
         ArmError::Refused(failure) => {
             let Failure {
                 kind, retry_after, ..
             } = **failure;
-            let retry_after = retry_after.map(|pause| pause.max(SHORTEST_PAUSE));
-            match kind {
-                FailureKind::Throttled => {
-                    within(PATIENCE, retry_after.unwrap_or_else(|| doubling(10, 60)))
+            let asked = retry_after.map(|asked| asked.max(SHORTEST_PAUSE));
+            match (kind, asked) {
+                (FailureKind::Throttled, Some(asked)) => fixed(PATIENCE, asked),
+                (FailureKind::Throttled, None) => growing(PATIENCE, 10, 120),
+                (FailureKind::ConcurrentWrites, _) => growing(PATIENCE, 5, 60),
+                (FailureKind::ParentNotFound | FailureKind::PrincipalNotFound, _) => {
+                    fixed(REPLICATION, REPLICATION_PAUSE)
                 }
-                FailureKind::ConcurrentWrites => within(PATIENCE, doubling(5, 60)),
-                FailureKind::ParentNotFound | FailureKind::PrincipalNotFound => {
-                    within(REPLICATION, REPLICATION_PAUSE)
-                }
-                FailureKind::Unavailable if tries.failed < OUTAGE_TRIES => {
-                    within(PATIENCE, retry_after.unwrap_or_else(|| doubling(1, 60)))
-                }
-                FailureKind::Unavailable
-                | FailureKind::NotFound
-                | FailureKind::SubscriptionNotFound
-                | FailureKind::Unauthenticated
-                | FailureKind::Forbidden
-                | FailureKind::RolesForbidden
-                | FailureKind::AlreadyAssigned
-                | FailureKind::PolicyDenied
-                | FailureKind::AlreadyTrusted
-                | FailureKind::RegionUnsupported
-                | FailureKind::ProviderNotRegistered
-                | FailureKind::Conflict
-                | FailureKind::Unfinished
-                | FailureKind::Invalid => None,
+                (FailureKind::Unavailable, _) if tries.failed >= OUTAGE_TRIES => None,
+                (FailureKind::Unavailable, Some(asked)) => fixed(PATIENCE, asked),
+                (FailureKind::Unavailable, None) => growing(PATIENCE, 1, 60),
+                (
+                    FailureKind::NotFound
+                    | FailureKind::SubscriptionNotFound
+                    | FailureKind::Unauthenticated
+                    | FailureKind::Forbidden
+                    | FailureKind::RolesForbidden
+                    | FailureKind::AlreadyAssigned
+                    | FailureKind::PolicyDenied
+                    | FailureKind::AlreadyTrusted
+                    | FailureKind::RegionUnsupported
+                    | FailureKind::ProviderNotRegistered
+                    | FailureKind::Locked
+                    | FailureKind::BeingDeleted
+                    | FailureKind::Elsewhere
+                    | FailureKind::Conflict
+                    | FailureKind::Unfinished
+                    | FailureKind::Invalid,
+                    _,
+                ) => None,
             }
         }
-        ArmError::SignIn(_)
+        ArmError::NoAnswer { .. }
+        | ArmError::SignIn(_)
         | ArmError::Unreadable { .. }
         | ArmError::ForeignPage { .. }
         | ArmError::EndlessList { .. } => None,
@@ -90,14 +103,17 @@ pub async fn persist<T>(call: impl AsyncFn() -> Result<T, ArmError>) -> Result<T
             Err(error) => error,
         };
         tries.elapsed = start.elapsed();
-        let Some(pause) = pause(&error, tries) else {
+        let [jitter, ..] = Uuid::new_v4().into_bytes();
+        let Some(pause) = pause(&error, tries, jitter) else {
             return Err(error);
         };
-        let seconds = pause.as_secs();
+        let seconds = pause.as_secs_f64();
         match &error {
             // Without the advice, which is for the end.
-            ArmError::Refused(failure) => tracing::warn!("{failure}: trying again in {seconds} s"),
-            error => tracing::warn!("{error}: trying again in {seconds} s"),
+            ArmError::Refused(failure) => {
+                tracing::warn!("{failure}: trying again in {seconds:.1} s");
+            }
+            error => tracing::warn!("{error}: trying again in {seconds:.1} s"),
         }
         sleep(pause).await;
         tries.failed += 1;
@@ -114,30 +130,35 @@ mod tests {
     #[test]
     fn pauses() {
         use FailureKind::*;
-        // kind, Retry-After, failed before, seconds since the first, pause
+        // kind, Retry-After, failed before, seconds since the first, the shortest and the longest pause in ms
         let table = [
-            (Throttled, Some(17), 0, 0, Some(17)),
-            (Throttled, Some(0), 0, 0, Some(1)),
+            (Throttled, Some(16), 0, 0, Some((16_000, 20_000))),
+            (Throttled, Some(0), 0, 0, Some((1000, 1250))),
             (Throttled, Some(0), 100, 600, None),
-            (Throttled, None, 0, 0, Some(10)),
+            (Throttled, None, 0, 0, Some((10_000, 20_000))),
+            (Throttled, None, 9, 0, Some((60_000, 120_000))),
+            (Throttled, Some(600), 0, 0, Some((600_000, 600_000))),
             (Throttled, Some(601), 0, 0, None),
             (Throttled, Some(17), 9, 590, None),
-            (ConcurrentWrites, None, 0, 0, Some(5)),
-            (ConcurrentWrites, None, 2, 15, Some(20)),
-            (ConcurrentWrites, None, 70, 300, Some(60)),
+            (ConcurrentWrites, None, 0, 0, Some((5000, 10_000))),
+            (ConcurrentWrites, Some(99), 0, 0, Some((5000, 10_000))),
+            (ConcurrentWrites, None, 2, 15, Some((20_000, 40_000))),
+            (ConcurrentWrites, None, 70, 300, Some((30_000, 60_000))),
+            (ConcurrentWrites, None, 12, 560, Some((30_000, 40_000))),
             (ConcurrentWrites, None, 12, 600, None),
-            (ParentNotFound, None, 0, 0, Some(5)),
-            (ParentNotFound, None, 47, 235, Some(5)),
-            (ParentNotFound, None, 48, 240, None),
-            (PrincipalNotFound, None, 0, 0, Some(5)),
+            (ParentNotFound, None, 0, 0, Some((5000, 6250))),
+            (ParentNotFound, None, 47, 235, Some((5000, 5000))),
+            (ParentNotFound, None, 48, 236, None),
+            (PrincipalNotFound, None, 0, 0, Some((5000, 6250))),
             (PrincipalNotFound, None, 48, 240, None),
-            (Unavailable, None, 0, 0, Some(1)),
-            (Unavailable, Some(30), 1, 1, Some(30)),
+            (Unavailable, None, 0, 0, Some((1000, 2000))),
+            (Unavailable, Some(30), 1, 1, Some((30_000, 37_500))),
             (Unavailable, None, 3, 7, None),
             (Forbidden, Some(5), 0, 0, None),
             (AlreadyTrusted, None, 0, 0, None),
             (RolesForbidden, None, 0, 0, None),
             (Conflict, None, 0, 0, None),
+            (Locked, None, 0, 0, None),
         ];
         for (kind, retry_after, failed, elapsed, expected) in table {
             let error = ArmError::Refused(Box::new(Failure {
@@ -153,11 +174,14 @@ mod tests {
                 failed,
                 elapsed: Duration::from_secs(elapsed),
             };
-            let expected = expected.map(Duration::from_secs);
-            assert_eq!(
-                pause(&error, tries),
-                expected,
-                "{kind:?} after {failed}, {elapsed} s"
+            let pause = |jitter| pause(&error, tries, jitter);
+            let case = format!("{kind:?} after {failed}, {elapsed} s");
+            let expected = expected.map(|(least, most)| [least, most].map(Duration::from_millis));
+            let [least, most] = expected.map_or([None; 2], |pauses| pauses.map(Some));
+            assert_eq!([pause(0), pause(u8::MAX)], [least, most], "{case}");
+            assert!(
+                pause(0) <= pause(100) && pause(100) <= pause(u8::MAX),
+                "{case}"
             );
         }
     }

@@ -20,11 +20,6 @@ use crate::names::CLIENT_ID;
 
 /// How many ServiceAccounts are proven at once.
 const AT_ONCE: usize = 8;
-/// How long before Entra is asked again about what may still be spreading. It keeps its "no" for a while, and each
-/// question may prolong that.
-const SPREADING_PAUSE: Duration = Duration::from_secs(30);
-/// How long before Entra is asked again when it was busy, unless it says.
-const BUSY_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long to wait for Entra.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +28,37 @@ pub struct Waits {
     pub settle: Duration,
     /// From the first question on, for what may still pass.
     pub patience: Duration,
+    /// Before it is asked again about what may still be spreading. It keeps its "no" for a while, and each question may
+    /// prolong that.
+    pub spreading: Duration,
+    /// Before it is asked again when it was busy, unless it says.
+    pub busy: Duration,
+}
+
+impl Waits {
+    /// These, and between two questions what Entra asks for.
+    #[must_use]
+    pub fn new(settle: Duration, patience: Duration) -> Self {
+        Self {
+            settle,
+            patience,
+            spreading: Duration::from_secs(30),
+            busy: Duration::from_secs(5),
+        }
+    }
+
+    /// How long before it is worth to ask again; `None` if it is not.
+    fn pause(&self, error: &TokenError) -> Option<Duration> {
+        match error.class() {
+            Class::Permanent | Class::Resource => None,
+            Class::Spreading => Some(self.spreading),
+            Class::Settling | Class::Transient | Class::Throttled => {
+                let asked = error.retry_after();
+                let asked = asked.map(|seconds| Duration::from_secs(seconds.max(1)));
+                Some(asked.unwrap_or(self.busy))
+            }
+        }
+    }
 }
 
 /// What came of one ServiceAccount.
@@ -94,6 +120,7 @@ pub async fn verify(
         entra,
         resource,
         until: Instant::now() + waits.patience,
+        waits,
     };
     let findings = stream::iter(subjects)
         .map(|(identity, account, ids)| proof.finding(identity, account, ids));
@@ -105,6 +132,7 @@ struct Proof<'a> {
     cluster: &'a Cluster,
     entra: &'a Entra,
     resource: &'a str,
+    waits: Waits,
     until: Instant,
 }
 
@@ -168,7 +196,7 @@ impl Proof<'_> {
             let Err(error) = exchanged else {
                 return Ok(());
             };
-            match pause(&error) {
+            match self.waits.pause(&error) {
                 Some(pause) if Instant::now() + pause <= self.until => {
                     let seconds = pause.as_secs();
                     tracing::warn!("{account}: {error} Asking again in {seconds} s.");
@@ -182,18 +210,6 @@ impl Proof<'_> {
                     return Err((verdict, error.to_string()));
                 }
             }
-        }
-    }
-}
-
-/// How long before it is worth to ask again; `None` if it is not.
-fn pause(error: &TokenError) -> Option<Duration> {
-    match error.class() {
-        Class::Permanent | Class::Resource => None,
-        Class::Spreading => Some(SPREADING_PAUSE),
-        Class::Settling | Class::Transient | Class::Throttled => {
-            let asked = error.retry_after().map(Duration::from_secs);
-            Some(asked.unwrap_or(BUSY_PAUSE).max(Duration::from_secs(1)))
         }
     }
 }
@@ -219,7 +235,7 @@ mod tests {
 
     use http::HeaderMap;
 
-    use super::pause;
+    use super::Waits;
     use crate::azure::aadsts::fault;
     use crate::azure::token_error::{Hints, TokenError};
 
@@ -231,10 +247,13 @@ mod tests {
             (700211, Some(30)),
             (700213, Some(30)),
             (700016, Some(30)),
+            (70025, Some(30)),
             (700024, Some(5)),
             (90033, Some(5)),
+            (90061, Some(5)),
             (700212, None),
             (7002138, None),
+            (7002131, None),
             (500011, None),
             (53003, None),
         ];
@@ -248,7 +267,8 @@ mod tests {
                 hints: Hints::of(&HeaderMap::new(), 0),
             };
             let expected = seconds.map(Duration::from_secs);
-            assert_eq!(pause(&error), expected, "AADSTS{code}");
+            let waits = Waits::new(Duration::ZERO, Duration::ZERO);
+            assert_eq!(waits.pause(&error), expected, "AADSTS{code}");
         }
     }
 }

@@ -12,10 +12,20 @@ use crate::{desired, identity_path, look_at, run};
 
 /// A peer that has all but the credential, gives `credentials` as their list, and refuses to write with `refusal`.
 #[derive(Debug)]
-struct Stubborn {
+pub struct Stubborn {
     credentials: Value,
     refusal: Option<Reply>,
     calls: AtomicUsize,
+}
+
+impl Stubborn {
+    pub fn new(credentials: Value, refusal: impl Into<Option<Reply>>) -> Arc<Self> {
+        Arc::new(Self {
+            credentials,
+            refusal: refusal.into(),
+            calls: AtomicUsize::default(),
+        })
+    }
 }
 
 impl Peer for Stubborn {
@@ -62,11 +72,7 @@ async fn ends_what_azure_would_go_on_with_for_ever() {
         ),
     ];
     for (name, credentials, refusal, said) in table {
-        let peer = Arc::new(Stubborn {
-            credentials,
-            refusal,
-            calls: AtomicUsize::default(),
-        });
+        let peer = Stubborn::new(credentials, refusal);
         let desired = desired();
         let run = timeout(Duration::from_secs(3600), run(&desired, peer));
         let error = run.await.expect(name).unwrap_err().to_string();

@@ -9,6 +9,8 @@
 mod cluster;
 mod emit;
 mod endless;
+mod errors;
+mod many;
 mod pace;
 mod peers;
 mod roles;
@@ -30,7 +32,7 @@ use identity_injector::setup::pace::Rates;
 use identity_injector::setup::plan::{Plan, credential_name};
 use identity_injector::setup::{SetupError, apply, look};
 use serde_json::{Value, json};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use peers::{Call, Peer, Reply, arm_error, clients, kube_error, reply};
 use script::Script;
@@ -269,180 +271,6 @@ async fn refuses_a_21st_credential_before_any_write() {
         "identity bindings",
     ] {
         assert!(error.contains(way_out), "{error}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn waits_out_what_passes() {
-    let concurrent = || {
-        let code = "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity";
-        arm_error(
-            409,
-            code,
-            "Too many Federated Identity Credentials are written concurrently",
-        )
-    };
-    let throttled = || Reply {
-        headers: vec![("retry-after", "17")],
-        ..arm_error(429, "TooManyRequests", "slow down")
-    };
-    let hidden = || arm_error(404, "ParentResourceNotFound", "not there yet");
-    let no_graph = || arm_error(404, "NotFound", "MS Graph resource not found");
-    let unwell = || arm_error(503, "ServiceUnavailable", "try later");
-    // what passes, and the seconds it costs
-    let table = [
-        ("another writer", vec![concurrent(), concurrent()], 5 + 10),
-        ("throttling", vec![throttled(), throttled()], 17 + 17),
-        ("replication", vec![hidden(), hidden(), hidden()], 3 * 5),
-        (
-            "replication of the principal",
-            vec![no_graph(), no_graph()],
-            2 * 5,
-        ),
-        (
-            "throttling under another name",
-            vec![arm_error(
-                429,
-                "RetryableErrorDueToAnotherOperation",
-                "busy",
-            )],
-            10,
-        ),
-        ("an outage", vec![unwell(), unwell(), unwell()], 1 + 2 + 4),
-    ];
-    for (name, refusals, seconds) in table {
-        let mut exchanges = look_at(&[]);
-        let refusals = refusals.into_iter().chain([credential_made()]);
-        exchanges.extend(refusals.map(|reply| put_credential(&our_credential(), reply)));
-        let start = Instant::now();
-        assert_eq!(error_after(exchanges).await, "", "{name}");
-        assert_eq!(start.elapsed().as_secs(), seconds, "{name}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn gives_up_on_an_identity_that_never_shows() {
-    let hidden = || arm_error(404, "ParentResourceNotFound", "not there yet");
-    let mut exchanges = look_at(&[]);
-    exchanges.extend((0..49).map(|_| put_credential(&our_credential(), hidden())));
-    let start = Instant::now();
-    let error = error_after(exchanges).await;
-    assert_eq!(start.elapsed().as_secs(), 240);
-    assert!(error.contains("ParentResourceNotFound"), "{error}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn adopts_what_another_made_meanwhile() {
-    let exists = "Issuer and subject combination already exists for this Managed Identity.";
-    let other = credential_json("theirs", SUBJECT, "api://other");
-    // the status, what the list then has, and what is said
-    let table = [
-        (409, vec![right_credential("theirs")], ""),
-        (400, vec![right_credential("theirs")], ""),
-        (409, vec![other], "run again and it is adopted"),
-        (409, vec![], "run again and it is adopted"),
-    ];
-    for (status, there, said) in table {
-        let mut exchanges = look_at(&[]);
-        let refusal = arm_error(status, "Conflict", exists);
-        exchanges.push(put_credential(&our_credential(), refusal));
-        exchanges.push(list_credentials(&there));
-        let script = Script::new(exchanges);
-        let error = run(&desired(), script.clone()).await.err();
-        script.finish();
-        let error = error.map(|error| error.to_string()).unwrap_or_default();
-        assert_eq!(error.is_empty(), said.is_empty(), "{status}: {error}");
-        assert!(error.contains(said), "{status}: {error}");
-        let ledger = script.ledger();
-        let entries = ledger["data"].to_string().contains(&our_credential());
-        assert_eq!(
-            entries,
-            !said.is_empty(),
-            "what is adopted is not in the ledger: {ledger}"
-        );
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn stops_at_what_does_not_pass() {
-    let table = [
-        (
-            403,
-            "AuthorizationFailed",
-            "no permission",
-            "Managed Identity Contributor",
-        ),
-        (403, "RequestDisallowedByPolicy", "denied", "Azure Policy"),
-        (
-            403,
-            "LinkedAuthorizationFailed",
-            "no permission on the linked scope",
-            "Managed Identity Contributor",
-        ),
-        (409, "ScopeLocked", "a lock", "remove the lock"),
-        (
-            409,
-            "ResourceGroupBeingDeleted",
-            "being deleted",
-            "wait for the deletion",
-        ),
-        (
-            409,
-            "MissingSubscriptionRegistration",
-            "not registered",
-            "az provider register --namespace Microsoft.ManagedIdentity",
-        ),
-        (
-            404,
-            "SubscriptionNotFound",
-            "no such subscription",
-            "check `subscription`",
-        ),
-        (
-            401,
-            "InvalidAuthenticationTokenTenant",
-            "wrong tenant",
-            "sign in again, in the subscription's tenant",
-        ),
-        (
-            400,
-            "BadRequest",
-            "Federated identity credentials must have exactly one audience.",
-            "the request is at fault",
-        ),
-        (
-            405,
-            "MethodNotAllowed",
-            "not enabled",
-            "choose another `resourceGroup.location`",
-        ),
-        (
-            401,
-            "ExpiredAuthenticationToken",
-            "expired",
-            "sign in again",
-        ),
-        (400, "BadRequest", "nonsense", "the request is at fault"),
-        (202, "", "", "has not finished: run again"),
-        (204, "", "", "has not finished: run again"),
-    ];
-    for (status, code, message, advice) in table {
-        let mut exchanges = look_at(&[]);
-        let last = exchanges.len() - 1;
-        // A write that would come after the one that fails.
-        exchanges[last] = get_account(absent());
-        exchanges.push(put_credential(
-            &our_credential(),
-            arm_error(status, code, message),
-        ));
-        let error = error_after(exchanges).await;
-        let step = format!(
-            "create FederatedCredential identityA/{}: ",
-            our_credential()
-        );
-        for part in [&step, code, message, "correlation id correlation-1", advice] {
-            assert!(error.contains(part), "{part:?} not in {error}");
-        }
     }
 }
 

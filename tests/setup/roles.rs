@@ -1,7 +1,5 @@
 //! Roles given to an identity: found by name or GUID, given once under a name of their own.
 
-use std::time::Duration;
-
 use identity_injector::azure::arm::assignment_name;
 use identity_injector::setup::config;
 use identity_injector::setup::desired::Desired;
@@ -92,30 +90,36 @@ async fn gives_a_role_once() {
     let role = json!({"id": role_id()});
     // role, how it is found, what is there, what is written, the seconds it takes
     let table = [
-        ("Reader", reader(), vec![], vec![made()], 0),
-        (GUID, by_guid, vec![], vec![made()], 0),
+        ("Reader", reader(), vec![], vec![made()], 0..=0),
+        (GUID, by_guid, vec![], vec![made()], 0..=0),
         (
             "It's a & b+c",
             find_role(quoted, &[role]),
             vec![],
             vec![made()],
-            0,
+            0..=0,
         ),
-        ("Reader", reader(), vec![assignment(SCOPE)], vec![], 0),
+        ("Reader", reader(), vec![assignment(SCOPE)], vec![], 0..=0),
         (
             "Reader",
             reader(),
             vec![assignment("/subscriptions/s")],
             vec![made()],
-            0,
+            0..=0,
         ),
-        ("Reader", reader(), vec![], vec![put_assignment(exists)], 0),
+        (
+            "Reader",
+            reader(),
+            vec![],
+            vec![put_assignment(exists)],
+            0..=0,
+        ),
         (
             "Reader",
             reader(),
             vec![],
             vec![put_assignment(hidden()), put_assignment(hidden()), made()],
-            10,
+            10..=13,
         ),
     ];
     for (index, (role, found, there, writes, seconds)) in table.into_iter().enumerate() {
@@ -123,11 +127,8 @@ async fn gives_a_role_once() {
         let start = Instant::now();
         run(&desired(role), script.clone()).await.unwrap();
         script.finish();
-        assert_eq!(
-            start.elapsed(),
-            Duration::from_secs(seconds),
-            "row {index}: {role}"
-        );
+        let took = start.elapsed().as_secs();
+        assert!(seconds.contains(&took), "row {index}: {role}: {took} s");
     }
 }
 

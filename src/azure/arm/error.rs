@@ -103,7 +103,13 @@ pub enum FailureKind {
     RegionUnsupported,
     /// The subscription never used the resource provider.
     ProviderNotRegistered,
-    /// The resource's state forbids it: a lock, a deletion under way.
+    /// A lock forbids it.
+    Locked,
+    /// It, or what it is in, is being deleted.
+    BeingDeleted,
+    /// It is there, in another location.
+    Elsewhere,
+    /// The resource's state forbids it.
     Conflict,
     /// Azure took the write on, but answered before it was done.
     Unfinished,
@@ -111,22 +117,34 @@ pub enum FailureKind {
     Invalid,
 }
 
+/// The codes that say what is meant, whatever the status.
+const BY_CODE: [(&str, FailureKind); 12] = [
+    (
+        "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity",
+        FailureKind::ConcurrentWrites,
+    ),
+    ("InvalidResourceGroupLocation", FailureKind::Elsewhere),
+    ("InvalidResourceLocation", FailureKind::Elsewhere),
+    (
+        "MissingSubscriptionRegistration",
+        FailureKind::ProviderNotRegistered,
+    ),
+    ("ParentResourceNotFound", FailureKind::ParentNotFound),
+    ("PrincipalNotFound", FailureKind::PrincipalNotFound),
+    ("RequestDisallowedByPolicy", FailureKind::PolicyDenied),
+    ("ResourceGroupBeingDeleted", FailureKind::BeingDeleted),
+    ("RoleAssignmentExists", FailureKind::AlreadyAssigned),
+    ("RoleDefinitionDoesNotExist", FailureKind::NotFound),
+    ("ScopeLocked", FailureKind::Locked),
+    ("SubscriptionNotFound", FailureKind::SubscriptionNotFound),
+];
+
 impl FailureKind {
     /// Tells what a refusal means. The code decides where there is one: ARM's statuses for the same thing vary.
     #[must_use]
     pub fn of(status: u16, code: &str, message: &str) -> Self {
-        match code {
-            "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity" => {
-                return Self::ConcurrentWrites;
-            }
-            "ParentResourceNotFound" => return Self::ParentNotFound,
-            "SubscriptionNotFound" => return Self::SubscriptionNotFound,
-            "RequestDisallowedByPolicy" => return Self::PolicyDenied,
-            "PrincipalNotFound" => return Self::PrincipalNotFound,
-            "RoleAssignmentExists" => return Self::AlreadyAssigned,
-            "RoleDefinitionDoesNotExist" => return Self::NotFound,
-            "MissingSubscriptionRegistration" => return Self::ProviderNotRegistered,
-            _ => {}
+        if let Some((_, kind)) = BY_CODE.iter().find(|(known, _)| *known == code) {
+            return *kind;
         }
         let says = |text: &str| message.to_lowercase().contains(text);
         match status {
@@ -196,7 +214,14 @@ impl FailureKind {
             Self::ProviderNotRegistered => {
                 "register it: az provider register --namespace Microsoft.ManagedIdentity"
             }
-            Self::Conflict => "its state forbids it: remove the lock or wait for the deletion",
+            Self::Locked => {
+                "a lock forbids it: remove the lock, or have its owner do so, and run again"
+            }
+            Self::BeingDeleted => "it is being deleted: wait for the deletion and run again",
+            Self::Elsewhere => {
+                "it was made in another location meanwhile: run again and it is used as it is"
+            }
+            Self::Conflict => "its present state forbids it: change what Azure names and run again",
             Self::Unfinished => "Azure accepted it, but has not finished: run again",
             Self::Invalid => "the request is at fault: check the config and --arm-url",
         }
@@ -258,65 +283,54 @@ impl ArmError {
 
 #[cfg(test)]
 mod tests {
+    use super::BY_CODE;
     use super::FailureKind::{self, *};
 
     #[test]
-    fn kinds() {
-        let concurrent = "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity";
+    fn a_code_tells_the_kind_whatever_the_status() {
+        for (code, kind) in BY_CODE {
+            for status in [400, 403, 404, 409] {
+                assert_eq!(FailureKind::of(status, code, ""), kind, "{status} {code}");
+            }
+        }
+    }
+
+    #[test]
+    fn else_status_and_message_do() {
         let exists = "Issuer and subject combination already exists for this Managed Identity.";
+        let parent = "The parent user-assigned identity doesn't exist.";
+        let region = "Support for federated identity credentials not enabled.";
+        let roles =
+            "... to perform action 'Microsoft.Authorization/roleAssignments/write' over ...";
         let table = [
-            (409, concurrent, "Too many ...", ConcurrentWrites),
-            (409, "Conflict", exists, AlreadyTrusted),
+            (202, "", "", Unfinished),
+            (204, "", "", Unfinished),
+            (307, "", "", Invalid),
+            (400, "BadRequest", "", Invalid),
             (400, "BadRequest", exists, AlreadyTrusted),
-            (409, "ResourceGroupBeingDeleted", "", Conflict),
-            (
-                409,
-                "MissingSubscriptionRegistration",
-                "",
-                ProviderNotRegistered,
-            ),
-            (404, "ParentResourceNotFound", "", ParentNotFound),
+            (401, "ExpiredAuthenticationToken", "", Unauthenticated),
+            (403, "AuthorizationFailed", "", Forbidden),
+            (403, "AuthorizationFailed", roles, RolesForbidden),
+            (404, "", "", Invalid),
             (
                 404,
                 "NotFound",
                 "MS Graph resource not found",
                 ParentNotFound,
             ),
+            (404, "NotFound", parent, ParentNotFound),
             (404, "ResourceNotFound", "", NotFound),
             (404, "ResourceGroupNotFound", "", NotFound),
-            (404, "SubscriptionNotFound", "", SubscriptionNotFound),
-            (404, "", "", Invalid),
-            (401, "ExpiredAuthenticationToken", "", Unauthenticated),
-            (403, "AuthorizationFailed", "", Forbidden),
-            (
-                403,
-                "AuthorizationFailed",
-                "... to perform action 'Microsoft.Authorization/roleAssignments/write' over scope ...",
-                RolesForbidden,
-            ),
-            (400, "PrincipalNotFound", "", PrincipalNotFound),
-            (404, "PrincipalNotFound", "", PrincipalNotFound),
-            (409, "RoleAssignmentExists", "", AlreadyAssigned),
-            (404, "RoleDefinitionDoesNotExist", "", NotFound),
-            (403, "RequestDisallowedByPolicy", "", PolicyDenied),
-            (
-                405,
-                "MethodNotAllowed",
-                "Support for federated identity credentials not enabled.",
-                RegionUnsupported,
-            ),
+            (405, "MethodNotAllowed", region, RegionUnsupported),
+            (408, "", "", Unavailable),
+            (409, "Conflict", "", Conflict),
+            (409, "Conflict", exists, AlreadyTrusted),
             (429, "TooManyRequests", "", Throttled),
             (503, "", "", Unavailable),
-            (202, "", "", Unfinished),
-            (204, "", "", Unfinished),
-            (307, "", "", Invalid),
         ];
         for (status, code, message, kind) in table {
-            assert_eq!(
-                FailureKind::of(status, code, message),
-                kind,
-                "{status} {code}"
-            );
+            let told = FailureKind::of(status, code, message);
+            assert_eq!(told, kind, "{status} {code} {message}");
         }
     }
 }

@@ -176,6 +176,12 @@ pub fn get_cluster(group: &GroupId, name: &str) -> Request<ManagedCluster> {
 }
 
 impl<T> Request<T> {
+    /// The ARM id of what is asked for.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("/{}", self.path.join("/"))
+    }
+
     fn get(path: Vec<String>, api_version: &'static str) -> Self {
         Self {
             method: Method::Get,
@@ -216,7 +222,7 @@ impl<T> Request<T> {
 /// The call as a person reads it: `PUT /subscriptions/...`.
 impl<T> fmt::Display for Request<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} /{}", self.method.as_str(), self.path.join("/"))
+        write!(f, "{} {}", self.method.as_str(), self.id())
     }
 }
 

@@ -1,15 +1,17 @@
 //! Whole runs against the simulated Azure and API server: every call of a run is once its last.
 
+mod custom_cloud;
+mod memory;
 mod scene;
 mod verify;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt};
 use identity_injector::setup::config;
 use reqwest::Method;
 use serde_json::{Value, json};
-use simazure::faults::{Act, Moment, Room};
+use simazure::faults::{Act, Answer, Moment, Room};
 use simazure::{Fault, Lags};
 
 use crate::support::arm;
@@ -150,6 +152,25 @@ async fn two_clusters_share_an_identity() {
     let state = other.state().await.join("\n");
     assert_eq!(state.matches("credential Fed").count(), 3, "{state}");
     assert_eq!(other.destroy(Death::Never).await.1, None);
+}
+
+#[tokio::test]
+async fn destroy_waits_for_another_writer() {
+    let scene = Scene::start().await;
+    let case = scene.case("busy");
+    assert_eq!(case.apply(Death::Never).await.1, None);
+    let code = "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity";
+    let fault = Fault {
+        room: Some(Room::Arm),
+        method: Some("DELETE".to_owned()),
+        path: Some("*/federatedidentitycredentials/*".to_owned()),
+        ..Fault::new(Act::Answer(Answer::error(409, code, "Too many")))
+    };
+    scene.azure.fault(fault).unwrap();
+    let begun = Instant::now();
+    assert_eq!(case.destroy(Death::Never).await.1, None);
+    assert!(begun.elapsed() >= Duration::from_secs(5));
+    assert_eq!(case.state().await, ["account old with 0 annotations"]);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! The simulated Azure and API server, each case in a resource group and namespaces of its own, and runs that can be
 //! killed at any call.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,6 +21,7 @@ use identity_injector::setup::{apply, look};
 use serde_json::{Value, json};
 use simazure::Simulation;
 use std::pin::Pin;
+use tokio::process::Command;
 use tokio::sync::Notify;
 
 /// Both, shared by the cases of a test.
@@ -139,6 +141,29 @@ identities:
         }
     }
 
+    /// The file that leads to the API server.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
+    }
+
+    /// `setup COMMAND` by the binary, signed in as the administrator, with the cloud's address for all it knows of Azure.
+    pub fn setup(&self, command: &str, config: &Path, ledger: &str) -> Command {
+        let azure = &self.azure;
+        let mut setup = Command::new(env!("CARGO_BIN_EXE_identity-injector"));
+        setup
+            .args(["setup", command, "--ledger-namespace", ledger, "--config"])
+            .arg(config)
+            .env_clear()
+            .env("SSL_CERT_FILE", &azure.ca_file)
+            .env("AZURE_ENVIRONMENT", azure.arm.trim_end_matches('/'))
+            .env("SETUP_KUBECONFIG", self.kubeconfig())
+            .env("SETUP_SIGN_IN", "client-secret")
+            .env("AZURE_TENANT_ID", azure.tenant)
+            .env("AZURE_CLIENT_ID", azure.client_id)
+            .env("AZURE_CLIENT_SECRET", azure.client_secret);
+        setup
+    }
+
     /// A client that trusts the simulated Azure.
     pub fn http(&self) -> reqwest::Client {
         let root = reqwest::Certificate::from_pem(self.azure.ca_pem.as_bytes()).unwrap();
@@ -175,8 +200,9 @@ impl Case<'_> {
             credential.unwrap(),
             Arc::new(Fused(transport, Arc::clone(fuse))),
         );
-        let kubeconfig = self.scene.folder.path().join("kubeconfig");
-        let mut config = kubernetes::config(Some(&kubeconfig)).await.unwrap();
+        let mut config = kubernetes::config(Some(&self.scene.kubeconfig()))
+            .await
+            .unwrap();
         config.default_retry = false;
         let inner = kubernetes::client(config).unwrap();
         let fuse = Arc::clone(fuse);

@@ -14,6 +14,7 @@ mod kind;
 mod managed;
 mod object;
 mod page;
+mod place;
 mod refusal;
 mod server;
 mod store;

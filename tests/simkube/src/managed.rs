@@ -3,12 +3,12 @@
 //! Ownership goes as deep as the keys of `metadata.annotations`, `metadata.labels` and `data`, and is kept where the
 //! real server keeps it, in `metadata.managedFields`. Pure: an object and a request in, an object out.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
 use crate::kind::Key;
+use crate::place::{Path, Section, leaves, set, unset};
 use crate::refusal::{Conflict, Refusal};
 
 /// The writer of a request, and when it writes.
@@ -17,52 +17,6 @@ pub(crate) struct Writer<'a> {
     pub(crate) manager: &'a str,
     /// RFC 3339.
     pub(crate) now: &'a str,
-}
-
-/// A map whose keys have owners.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Section {
-    Data,
-    Annotations,
-    Labels,
-}
-
-impl Section {
-    const ALL: [Self; 3] = [Self::Data, Self::Annotations, Self::Labels];
-
-    /// The names that lead to the map.
-    fn steps(self) -> &'static [&'static str] {
-        match self {
-            Self::Data => &["data"],
-            Self::Annotations => &["metadata", "annotations"],
-            Self::Labels => &["metadata", "labels"],
-        }
-    }
-
-    fn pointer(self) -> String {
-        self.steps().iter().map(|step| format!("/{step}")).collect()
-    }
-
-    /// The pointer in a `fieldsV1`, where names carry the prefix `f:`.
-    fn field_pointer(self) -> String {
-        self.steps()
-            .iter()
-            .map(|step| format!("/f:{step}"))
-            .collect()
-    }
-}
-
-/// The place of one owned key.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Path {
-    section: Section,
-    key: String,
-}
-
-impl fmt::Display for Path {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, ".{}.{}", self.section.steps().join("."), self.key)
-    }
 }
 
 /// One entry of `managedFields`.
@@ -198,25 +152,6 @@ fn only_owned_fields(applied: &Value) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn leaves(object: &Value) -> BTreeMap<Path, Value> {
-    let mut leaves = BTreeMap::new();
-    for section in Section::ALL {
-        let map = object
-            .pointer(&section.pointer())
-            .and_then(Value::as_object);
-        for (key, value) in map.into_iter().flatten() {
-            leaves.insert(
-                Path {
-                    section,
-                    key: key.clone(),
-                },
-                value.clone(),
-            );
-        }
-    }
-    leaves
-}
-
 /// Makes `paths` the writer's whole share and gives back what it was. The time moves only with the share.
 fn claim(
     owners: &mut Vec<Owner>,
@@ -240,34 +175,6 @@ fn claim(
         paths,
     });
     BTreeSet::new()
-}
-
-fn set(object: &mut Value, path: &Path, value: Value) {
-    let mut map = object;
-    for step in path.section.steps() {
-        map = &mut map[*step];
-    }
-    map[path.key.as_str()] = value;
-}
-
-/// Takes the key away, and its map when it was the last.
-fn unset(object: &mut Value, path: &Path) {
-    let Some(map) = object
-        .pointer_mut(&path.section.pointer())
-        .and_then(Value::as_object_mut)
-    else {
-        return;
-    };
-    map.shift_remove(&path.key);
-    if !map.is_empty() {
-        return;
-    }
-    if let Some((last, parents)) = path.section.steps().split_last() {
-        let parent: String = parents.iter().map(|step| format!("/{step}")).collect();
-        if let Some(parent) = object.pointer_mut(&parent).and_then(Value::as_object_mut) {
-            parent.shift_remove(*last);
-        }
-    }
 }
 
 fn owners(object: &Value) -> Vec<Owner> {

@@ -16,6 +16,7 @@ mod path;
 mod providers;
 mod reply;
 pub(crate) mod resources;
+mod role_definitions;
 mod roles;
 
 use std::sync::Arc;
@@ -81,7 +82,10 @@ fn answer(
         return Ok(Reply::ok(cloud::endpoints(&azure.origin, api_version)));
     }
     let now = azure.clock.now();
-    let caller = Caller::of(azure, &parts.headers, &AUDIENCES, now)?;
+    // Its own address is one too: azurerm asks for tokens of that in any cloud.
+    let [own, known] = AUDIENCES;
+    let audiences = [own, known, &azure.origin];
+    let caller = Caller::of(azure, &parts.headers, &audiences, now)?;
     details.client_id = Some(caller.client_id);
     let call = Call::parse(parts, body, caller.object_id, now)?;
     azure.resources().answer(&call)

@@ -17,7 +17,8 @@ use super::operations::Operations;
 use super::path::Target;
 use super::providers::{self, Providers};
 use super::reply::Reply;
-use super::roles::{self, Assignments};
+use super::role_definitions;
+use super::roles::Assignments;
 use crate::entra::directory::Directory;
 use crate::options::{Lags, Options};
 
@@ -96,7 +97,7 @@ impl Resources {
         Ok(Some(match target {
             Target::Subscription => Reply::ok(providers::subscription()),
             Target::Provider(name) => Reply::ok(self.providers.one(name)?),
-            Target::Definition(id) => Reply::ok(roles::definition(id)?),
+            Target::Definition(id) => Reply::ok(role_definitions::definition(id)?),
             Target::OperationStatus(id) => self.operations.status(*id, now)?,
             Target::OperationResult(id) => self.operations.result(*id, now, &self.origin)?,
             _ => return Ok(None),
@@ -125,7 +126,7 @@ impl Resources {
             Target::Clusters(group) => self.collect(group.as_deref(), Group::clusters_json)?,
             Target::Credentials(place) => self.credentials(place, call)?,
             Target::Assignments(scope) => return self.assignments(scope, call),
-            Target::Definitions(_) => roles::definitions(call).collect(),
+            Target::Definitions(_) => role_definitions::definitions(call).collect(),
             _ => return Err(Refusal::MethodNotAllowed(call.method.to_string())),
         };
         Reply::page(items.into_iter(), call, &self.origin, self.page_size)

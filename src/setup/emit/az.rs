@@ -1,41 +1,25 @@
-//! A plan as a script for the az CLI and kubectl, for who may not give a job rights in Azure. Pure.
+//! A plan as a script for the az CLI and kubectl. Pure.
 
 use std::fmt::Write;
 
-use clap::ValueEnum;
-
-use super::desired::Desired;
-use super::plan::Plan;
-use super::step::Step;
+use super::HEAD;
 use crate::azure::arm::{GroupId, Trust, role_guid};
 use crate::names::{CLIENT_ID, FIELD_MANAGER, TENANT_ID};
+use crate::setup::plan::Plan;
+use crate::setup::step::Step;
 
-/// What a plan is written for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// A POSIX shell script that calls az and kubectl
-    Az,
+/// The script.
+pub(super) fn script(plan: &Plan, group: &GroupId) -> String {
+    let head = format!("#!/bin/sh\n# {HEAD}\nset -eu\n");
+    plan.steps.iter().fold(head, |text, step| {
+        text + "\n# " + &step.to_string() + "\n" + &commands(step, group)
+    })
 }
 
-const HEAD: &str = "\
-#!/bin/sh
-# What setup would do. It is not in setup's ledger, so `setup destroy` will leave it.
-set -eu
-";
-
-/// The steps of `plan`, in order, as text that ends in a line break.
-#[must_use]
-pub fn emit(plan: &Plan, desired: &Desired, format: Format) -> String {
-    match format {
-        Format::Az => plan.steps.iter().fold(HEAD.to_owned(), |text, step| {
-            text + "\n# " + &step.to_string() + "\n" + &az(step, &desired.group)
-        }),
-    }
-}
-
-fn az(step: &Step, group: &GroupId) -> String {
+/// The commands of one step, each ending in a line break.
+pub(super) fn commands(step: &Step, group: &GroupId) -> String {
     let subscription = format!("--subscription {}", group.subscription);
-    let within = format!("{subscription} --resource-group {}", quoted(&group.name));
+    let within = within(group);
     match step {
         Step::CreateResourceGroup { name, location } => format!(
             "az group create {subscription} --name {} --location {}\n",
@@ -90,6 +74,12 @@ fn az(step: &Step, group: &GroupId) -> String {
             look_up(&within, identity, &["client_id", "tenant_id"]),
         ),
     }
+}
+
+/// The arguments that name the group.
+pub(super) fn within(group: &GroupId) -> String {
+    let (subscription, name) = (group.subscription, quoted(&group.name));
+    format!("--subscription {subscription} --resource-group {name}")
 }
 
 fn credential(verb: &str, within: &str, identity: &str, name: &str, trust: &Trust) -> String {
