@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -18,19 +19,20 @@ const (
 
 // process is a component that runs as a child of this one.
 type process struct {
-	command *exec.Cmd
-	log     string
-	ended   chan struct{}
+	command  *exec.Cmd
+	log      string
+	stopping atomic.Bool
+	ended    chan struct{}
 }
 
-// start runs this binary again as the named component, its output going to
-// NAME.log. When it ends, for whatever reason, it cancels with that reason.
+// start runs this binary again as the named component, its output going to the
+// end of NAME.log. When it ends without being stopped, it cancels with the reason.
 func start(dir, name string, flags []string, cancel context.CancelCauseFunc) (*process, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding this binary: %w", err)
 	}
-	log, err := os.Create(filepath.Join(dir, name+".log"))
+	log, err := os.OpenFile(filepath.Join(dir, name+".log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("making the log of %s: %w", name, err)
 	}
@@ -55,6 +57,9 @@ func start(dir, name string, flags []string, cancel context.CancelCauseFunc) (*p
 	go func() {
 		_ = command.Wait()
 		close(child.ended)
+		if child.stopping.Load() {
+			return
+		}
 		cancel(fmt.Errorf("%s ended on its own (%v)\n%s", name, command.ProcessState, child.lastLines()))
 	}()
 	return child, nil
@@ -66,6 +71,7 @@ func (p *process) pid() int {
 
 // stop asks the process to end, and ends it if it does not.
 func (p *process) stop() {
+	p.stopping.Store(true)
 	_ = p.command.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.ended:

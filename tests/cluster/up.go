@@ -78,7 +78,7 @@ func untilTold() (ctx context.Context, cancel context.CancelCauseFunc, stop func
 }
 
 // up runs the cluster until ctx ends. Being told to stop is no error; a child
-// that ends on its own cancels ctx with the reason.
+// that ends on its own cancels ctx with the reason. SIGHUP restarts the API server.
 func up(ctx context.Context, cancel context.CancelCauseFunc, dir string, port int) error {
 	dir, cleanUp, err := workDirectory(dir)
 	if err != nil {
@@ -132,7 +132,7 @@ func (c *cluster) run(ctx context.Context, cancel context.CancelCauseFunc) error
 	if err != nil {
 		return err
 	}
-	defer apiServer.stop()
+	defer func() { apiServer.stop() }()
 	if err := bootstrap.waitForAPIServer(starting); err != nil {
 		return notReady(ctx, err, apiServer)
 	}
@@ -164,8 +164,19 @@ func (c *cluster) run(ctx context.Context, cancel context.CancelCauseFunc) error
 	if err := json.NewEncoder(os.Stdout).Encode(line); err != nil {
 		return fmt.Errorf("printing where the cluster is: %w", err)
 	}
-	<-ctx.Done()
-	return reason(ctx)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	for {
+		select {
+		case <-ctx.Done():
+			return reason(ctx)
+		case <-hangups:
+			apiServer.stop()
+			if apiServer, err = start(c.dir, "kube-apiserver", c.apiServer.flags(), cancel); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // notReady is the error of a start that failed, with the end of the log of the

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::api::collection;
 use crate::api::text_of;
 use crate::support::free_port;
-use crate::webhook::{CONFIGURATIONS, Replica, documents};
+use crate::webhook::{CONFIGURATIONS, Replica, documents, probe};
 use crate::world::{SYSTEM, World, until};
 
 const CLUSTER_ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/identity-injector";
@@ -68,6 +68,40 @@ impl World {
         let ((took, slowest), ()) = tokio::join!(load, scenes);
         let created = created.into_inner();
         println!("       {created} pods in {took:.1?}, none failed, the slowest in {slowest:.1?}");
+    }
+
+    /// The API server restarts while a new authority is on its way: whenever it answers, it believes what is served.
+    pub async fn rotates_across_a_restart(&self) {
+        let start = Instant::now();
+        let before = self.webhook.printed().matches(NEWEST).count();
+        self.ask("authority").await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        self.cluster.restart_api_server();
+        let (mut created, mut away) = (0, 0);
+        let pods = "/api/v1/namespaces/walk/pods?dryRun=All";
+        while self.webhook.printed().matches(NEWEST).count() == before {
+            assert!(
+                start.elapsed() < Duration::from_secs(60),
+                "{}",
+                self.webhook.printed()
+            );
+            match self.api.try_post(pods, &probe()).await {
+                None => away += 1,
+                Some(Ok(_)) => created += 1,
+                // Its own start, but nothing that a webhook has to do with.
+                Some(Err(status)) => {
+                    let message = status["message"].as_str().unwrap_or_default();
+                    assert!(!message.contains("webhook"), "{status}");
+                    away += 1;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let took = start.elapsed();
+        println!(
+            "       {created} pods, none failed; {away} times no API server; at rest after {took:.1?}"
+        );
+        assert!(created > 0 && away > 0);
     }
 
     async fn ask(&self, what: &str) {

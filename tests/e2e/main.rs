@@ -35,7 +35,7 @@ use suite::Case;
 use world::World;
 
 /// Each case may rely on the ones before it.
-const CASES: [Case<World>; 24] = [
+const CASES: [Case<World>; 25] = [
     (
         "setup makes identity, credential and annotations",
         |world| world.setup_applies().boxed_local(),
@@ -117,6 +117,10 @@ const CASES: [Case<World>; 24] = [
     (
         "new certificates, at 100 pods a second, fail no admission",
         |world| world.rotates_under_load().boxed_local(),
+    ),
+    (
+        "an API server that restarts amid new certificates believes them",
+        |world| world.rotates_across_a_restart().boxed_local(),
     ),
     (
         "each right of manifests/base is needed, and named where it is missing",

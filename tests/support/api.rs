@@ -31,6 +31,17 @@ impl Api {
         (if ok { Ok(value) } else { Err(value) }, warnings)
     }
 
+    /// What was stored, or the Status of the refusal; none where the API server does not answer.
+    pub async fn try_post(&self, path: &str, body: &str) -> Option<Result<Value, Value>> {
+        let request = Request::post(path).header("content-type", "application/yaml");
+        let request = request.body(body.as_bytes().to_vec().into()).unwrap();
+        let reply = self.0.send(request).await.ok()?;
+        let ok = reply.status().is_success();
+        let bytes = reply.into_body().collect_bytes().await.ok()?;
+        let value = serde_json::from_slice(&bytes).ok()?;
+        Some(if ok { Ok(value) } else { Err(value) })
+    }
+
     /// Changes an object by a JSON merge patch.
     pub async fn patch(&self, path: &str, change: &Value) -> Value {
         self.patched(path, "application/merge-patch+json", change)

@@ -53,6 +53,15 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// Restarts the API server; it takes a second or two until it answers again.
+    pub fn restart_api_server(&self) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill").args(["-HUP", &id]).status();
+        assert!(status.unwrap().success());
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
         drop(self.input.take());

@@ -144,11 +144,8 @@ impl Webhook {
 
     /// A patched pod of a dry run, or what came of it instead.
     pub async fn dry_run_pod(&self, namespace: &str) -> Result<Value, Value> {
-        let probe = include_str!("../walk/pod.yaml")
-            .replace("httpbin-pod", "probe")
-            .replace("workload-identity-sa", "default");
         let pods = format!("/api/v1/namespaces/{namespace}/pods?dryRun=All");
-        let pod = self.api.post(&pods, &probe).await?;
+        let pod = self.api.post(&pods, &probe()).await?;
         match pod["spec"]["initContainers"].is_array() {
             true => Ok(pod),
             false => Err(pod),
@@ -175,6 +172,12 @@ impl Webhook {
         let logs = self.replicas.iter().map(|it| it.program.printed());
         logs.collect::<Vec<_>>().join("\n\n")
     }
+}
+
+/// The walk's pod, of a ServiceAccount that every namespace has.
+pub fn probe() -> String {
+    let pod = include_str!("../walk/pod.yaml").replace("httpbin-pod", "probe");
+    pod.replace("workload-identity-sa", "default")
 }
 
 /// The documents of a YAML file.
