@@ -7,6 +7,7 @@ ARCH ?= amd64
 IMAGE := ghcr.io/identity-injector/identity-injector:0.1.0
 KUBERNETES := 1.36.3
 NODE := $(CURDIR)/target/node
+KIND := $(CURDIR)/target/kind
 SDK := target/sdk
 SDKS := $(addprefix $(SDK)/,python/installed python-legacy/installed azure-cli/installed javascript/installed \
   java/installed go/token go-legacy/token rust/debug/token)
@@ -22,6 +23,7 @@ VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUB
 .DEFAULT_GOAL := help
 .PHONY: help build static image dockerfile check pure deny test demo e2e e2e-node cluster reference kubectl test-cluster node node-up node-down test-node redirect
 .PHONY: sdk walk arm-sdk terraform fuzz bench bless clean
+.PHONY: node-images kubeadm kind kind-engine kind-up kind-e2e kind-down test-kind
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,9 +66,11 @@ demo: ## Walk from an annotated pod to an Azure token on this machine, all simul
 e2e: cluster reference ## Walk on a real Kubernetes API server (needs Go), against a simulated Azure
 	cargo test --workspace --locked --test e2e
 
-e2e-node: node static ## Walk on a real node, with real pods (needs root, Go, runc, nft), against a simulated Azure
+node-images: static ## Build what the images of e2e-node are made of
 	RUSTFLAGS='$(IMAGE_FLAGS)' cargo build --release --locked --target $(MUSL_amd64) -p app
 	cargo build --workspace --locked --bin image
+
+e2e-node: node node-images ## Walk on a real node, with real pods (needs root, Go, runc, nft), against a simulated Azure
 	cargo test --workspace --locked --test node -- $(ONLY)
 
 walk: cluster kubectl $(SDK)/azure-cli/installed ## Walk the AKS article by the real az CLI and kubectl, and again by setup (needs root, Go, Python)
@@ -81,6 +85,9 @@ reference: ## Build the reference's webhook, azure-workload-identity 1.6.0, from
 
 kubectl: ## Build kubectl from the API server's Go modules
 	cd tests/cluster && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(VERSION_FLAGS)' -o bin/kubectl k8s.io/kubernetes/cmd/kubectl
+
+kubeadm: ## Build kubeadm from the same modules
+	cd tests/cluster && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(VERSION_FLAGS)' -o bin/kubeadm k8s.io/kubernetes/cmd/kubeadm
 
 test-cluster: cluster ## Test the harness of the control plane itself
 	cd tests/cluster && test -z "$$(gofmt -l .)" && CGO_ENABLED=0 go vet -trimpath ./... && CGO_ENABLED=0 go test -trimpath ./...
@@ -99,6 +106,26 @@ node-down: ## End that cluster; the machine is as it was
 test-node: node ## Test the node: its pods, and that it leaves the machine as it was (needs root, runc, nft)
 	cd tests/cluster && CGO_ENABLED=0 go vet -trimpath -tags node ./... && \
 	  CGO_ENABLED=0 go test -trimpath -tags node -count=1 -run '^TestNode' -v .
+
+kind: ## Build the harness of kind, which puts a node into a container
+	cd tests/kind && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/cluster .
+
+kind-engine: kind ## Check that kind has a container engine: docker, podman or nerdctl
+	tests/kind/bin/cluster engine
+
+kind-up: kind-engine image ## Start a cluster by kind in the background, the image on its node (needs a container engine)
+	tests/kind/bin/cluster node --detach --dir $(KIND) --image target/image/identity-injector-$(ARCH).tar
+	@echo 'export KUBECONFIG=$(KIND)/kubeconfig'
+
+kind-e2e: kind-engine node-images ## Run the cases of e2e-node on a cluster by kind (needs root and a container engine)
+	CLUSTER=tests/kind/bin/cluster cargo test --workspace --locked --test node -- $(ONLY)
+
+kind-down: kind-engine ## End that cluster, or one that was left behind
+	tests/kind/bin/cluster stop $(KIND)
+	rm -rf $(KIND)
+
+test-kind: kind kubeadm ## Test the harness of kind, its configuration by kind itself and kubeadm; no container engine needed
+	cd tests/kind && test -z "$$(gofmt -l .)" && CGO_ENABLED=0 go vet -trimpath ./... && CGO_ENABLED=0 go test -trimpath -count=1 ./...
 
 redirect: ## Redirect a pod's traffic on this kernel, each case in a network namespace of its own (needs root, nft)
 	cargo test --workspace --locked --test redirect -- $(ONLY)
@@ -159,4 +186,4 @@ bless: ## Write the golden cases and emitted texts anew, to be reviewed as code
 
 clean: ## Remove what was built
 	cargo clean
-	rm -rf tests/cluster/bin
+	rm -rf tests/cluster/bin tests/kind/bin
