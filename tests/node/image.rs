@@ -29,7 +29,5 @@ pub fn import(world: &World) {
             .args(more));
         archives.push(archive);
     }
-    run(Command::new("tests/cluster/bin/cluster")
-        .args(["import", world.said("directory")])
-        .args(archives));
+    run(world.cluster.import().args(archives));
 }

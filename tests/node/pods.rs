@@ -136,7 +136,9 @@ impl World {
         let processes = std::fs::read_dir("/proc").unwrap().flatten();
         let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         ids.find(|id| {
-            let of_pod = read(*id, "cgroup").is_ok_and(|groups| groups.contains(uid));
+            // In a name of systemd's, as on kind, an underscore stands for each hyphen.
+            let groups = read(*id, "cgroup").unwrap_or_default().replace('_', "-");
+            let of_pod = groups.contains(uid);
             let arguments = read(*id, "cmdline").unwrap_or_default().replace('\0', " ");
             of_pod && arguments.starts_with(command)
         })

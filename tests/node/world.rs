@@ -113,7 +113,8 @@ fn azure(cluster: &Cluster) -> simazure::Simulation {
     run(Command::new("nsenter")
         .args(["--target", &init.to_string(), "--net", "--"])
         .args(["ip", "address", "add", "169.254.169.254/32", "dev", "lo"]));
-    let host = cluster.said["hostAddresses"][0].as_str().unwrap();
+    let host = cluster.said["hostAddresses"][0].as_str();
+    let host = host.unwrap_or_else(|| panic!("pods do not reach this machine: {}", cluster.said));
     let options = simazure::Options {
         bind: format!("{host}:0").parse().unwrap(),
         imds_bind: "169.254.169.254:80".parse().unwrap(),

@@ -1,4 +1,5 @@
-//! The cluster of tests/cluster as a child: it stops itself when its standard input ends.
+//! A cluster as a child: that of tests/cluster, or of the command that CLUSTER names (tests/kind), which is asked the same. It
+//! stops itself when its standard input ends.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,6 +15,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use serde_json::Value;
 
 pub struct Cluster {
+    binary: PathBuf,
     child: Child,
     input: Option<ChildStdin>,
     /// The one line it prints when it is ready.
@@ -25,11 +27,12 @@ pub struct Cluster {
 impl Cluster {
     /// Starts it by that command; `target` is what makes the binary.
     pub fn start(command: &str, target: &str) -> Self {
-        let binary = Path::new("tests/cluster/bin/cluster");
-        let binary = binary
+        let binary = std::env::var("CLUSTER");
+        let binary = binary.unwrap_or_else(|_| "tests/cluster/bin/cluster".to_owned());
+        let binary = Path::new(&binary)
             .canonicalize()
-            .unwrap_or_else(|_| panic!("{} is not built: run `{target}`", binary.display()));
-        let mut child = Command::new(binary)
+            .unwrap_or_else(|_| panic!("{binary} is not built: run `{target}`"));
+        let mut child = Command::new(&binary)
             .arg(command)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -44,12 +47,20 @@ impl Cluster {
             .unwrap_or_else(|_| panic!("no cluster: its reason stands above"));
         let ca_pem = std::fs::read_to_string(said["ca"].as_str().unwrap()).unwrap();
         Cluster {
+            binary,
             child,
             input,
             kubeconfig: said["kubeconfig"].as_str().unwrap().into(),
             ca_pem,
             said,
         }
+    }
+
+    /// The command that gives its node images, but for their files.
+    pub fn import(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.args(["import", self.said["directory"].as_str().unwrap()]);
+        command
     }
 }
 
