@@ -23,7 +23,7 @@ VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUB
 .DEFAULT_GOAL := help
 .PHONY: help build static image dockerfile check pure deny test demo e2e e2e-node cluster reference kubectl test-cluster node node-up node-down test-node redirect
 .PHONY: sdk walk arm-sdk terraform fuzz bench bless clean
-.PHONY: node-images kubeadm kind kind-engine kind-up kind-e2e kind-down test-kind
+.PHONY: keys node-images kubeadm kind kind-engine kind-up kind-e2e kind-down test-kind
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,12 +43,16 @@ image: static ## Build the container image as an OCI archive, without a containe
 dockerfile: image ## Check that the Dockerfile makes the same image (needs buildah, no engine)
 	python3 tests/image/dockerfile.py $(ARCH)
 
-check: pure deny ## Check format, lints, purity of the engine, licences and bans of dependencies
+check: pure keys deny ## Check format, lints, purity of the engine, that no key is in git, licences and bans of dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 pure: ## Check that src/inject does no I/O and is not async
 	! grep -rnE 'async |tokio|axum|reqwest|kube::|std::(env|fs|net|process|thread|time)' src/inject
+
+keys: ## Check that no private key is in git: as PEM, or in a Secret, whose base64 has it in one of three ways
+	git grep -lE -e 'BEGIN ([A-Z]+ )*PRIVATE KEY' -e '[U]FJJVkFURSBLRV|[B]SSVZBVEUgS0VZ|[Q]UklWQVRFIEtFW'; test $$? = 1 || \
+	  { echo 'private keys are in git, in these files' >&2; exit 1; }
 
 deny: $(CARGO_DENY) ## Check licences, bans and sources of dependencies
 	$(CARGO_DENY) --locked check bans licenses sources
