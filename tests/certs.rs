@@ -143,7 +143,7 @@ impl World {
         fs::write(&kubeconfig, kube.kubeconfig()).unwrap();
         let (port, health) = (free_port(), free_port());
         let more = format!(
-            "--kubeconfig={} --tenant-id=t --bind=127.0.0.1:{port} --health=127.0.0.1:{health}",
+            "--kubeconfig={} --tenant-id=t --drain-delay=0 --bind=127.0.0.1:{port} --health=127.0.0.1:{health}",
             kubeconfig.display()
         );
         let command = format!("{} {more}", line("identity-injector "));
