@@ -26,14 +26,15 @@ const (
 var serverURL = fmt.Sprintf("https://%s:%d", serverHost, serverPort)
 
 // What kind makes of our configuration, and kubeadm of that.
-func TestTheIssuerIsWhereTheHostFindsIt(t *testing.T) {
+func TestTheAPIServerIsAsTheCasesNeedIt(t *testing.T) {
 	dir := kubeadmDirectory(t)
-	t.Run("in the API server's flags", func(t *testing.T) {
+	t.Run("flags: the issuer is where the host finds it, both families", func(t *testing.T) {
 		runKubeadm(t, dir, "control-plane", "apiserver", "--dry-run")
 		manifest := read(t, filepath.Join(dir, "kube-apiserver.yaml"))
 		for flag, value := range map[string]string{
 			"service-account-issuer":   serverURL,
 			"service-account-jwks-uri": serverURL + "/openid/v1/jwks",
+			"service-cluster-ip-range": "10.96.0.0/16,fd00:10:96::/112",
 		} {
 			flag = "--" + flag + "="
 			if strings.Count(manifest, flag) != 1 || !strings.Contains(manifest, flag+value+"\n") {
@@ -41,7 +42,7 @@ func TestTheIssuerIsWhereTheHostFindsIt(t *testing.T) {
 			}
 		}
 	})
-	t.Run("in its certificate", func(t *testing.T) {
+	t.Run("certificate: for the issuer too", func(t *testing.T) {
 		runKubeadm(t, dir, "certs", "ca")
 		runKubeadm(t, dir, "certs", "apiserver")
 		block, _ := pem.Decode([]byte(read(t, filepath.Join(dir, "apiserver.crt"))))
