@@ -62,9 +62,7 @@ impl Cluster {
         command.args(["import", self.said["directory"].as_str().unwrap()]);
         command
     }
-}
 
-impl Cluster {
     /// Restarts the API server; it takes a second or two until it answers again.
     pub fn restart_api_server(&self) {
         let id = self.child.id().to_string();
