@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Subcommand};
 
 use super::emit::Format;
-use super::report::Output;
+use super::render::Output;
 use crate::azure::endpoints::CloudChoice;
 use crate::azure::sign_in::SignIn;
 use crate::names::SYSTEM_NAMESPACE;

@@ -6,8 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::desired::ServiceAccountId;
 use super::observe::{Observed, ObservedServiceAccount};
@@ -85,21 +83,6 @@ pub struct Change {
     pub strike: BTreeSet<Made>,
 }
 
-/// One value of the ConfigMap: all entries of a place.
-#[derive(Deserialize)]
-struct Page {
-    #[serde(flatten)]
-    place: Place,
-    entries: Vec<Entry>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Entry {
-    #[serde(flatten)]
-    thing: Thing,
-    state: State,
-}
-
 impl Place {
     /// The group itself.
     #[must_use]
@@ -119,58 +102,9 @@ impl Place {
             ..Self::group(group)
         }
     }
-
-    /// The key of its page: legal in a ConfigMap, readable, and one for each place.
-    fn key(&self) -> String {
-        let whole = format!("{}/{}", self.subscription, self.resource_group);
-        let digest = Sha256::digest(whole);
-        let suffix: String = digest[..4]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        match &self.identity {
-            Some(identity) => format!("identity.{identity}.{suffix}"),
-            None => format!("group.{suffix}"),
-        }
-    }
 }
 
 impl Ledger {
-    /// Reads the ConfigMap's data.
-    ///
-    /// # Errors
-    /// With the key of a value that is none of setup's.
-    pub fn read(data: &BTreeMap<String, String>) -> Result<Self, (String, serde_json::Error)> {
-        let mut entries = BTreeMap::new();
-        for (key, value) in data {
-            let page: Page = serde_json::from_str(value).map_err(|error| (key.clone(), error))?;
-            for Entry { thing, state } in page.entries {
-                let place = page.place.clone();
-                entries.insert(Made { place, thing }, state);
-            }
-        }
-        Ok(Self(entries))
-    }
-
-    /// The ConfigMap's data: one value for each place.
-    #[must_use]
-    pub fn data(&self) -> BTreeMap<String, String> {
-        let mut pages: BTreeMap<&Place, Vec<Value>> = BTreeMap::new();
-        for (made, state) in &self.0 {
-            let entry = Entry {
-                thing: made.thing.clone(),
-                state: *state,
-            };
-            pages.entry(&made.place).or_default().push(json!(entry));
-        }
-        let page = |(place, entries): (&Place, Vec<Value>)| {
-            let mut page = json!(place);
-            page["entries"] = Value::Array(entries);
-            (place.key(), page.to_string())
-        };
-        pages.into_iter().map(page).collect()
-    }
-
     /// The ledger after a change.
     #[must_use]
     pub fn with(&self, change: &Change) -> Self {
@@ -485,27 +419,6 @@ mod tests {
             assert_eq!(before.with(&change), ledger(&after), "{name}");
             assert_eq!(change.is_empty(), before == ledger(&after), "{name}");
         }
-    }
-
-    #[test]
-    fn is_read_as_it_was_written() {
-        let whole = ledger(&[
-            (Thing::ResourceGroup, IsMade),
-            (Thing::ManagedIdentity, IsMade),
-            (credential("c"), Intended),
-            (Thing::ServiceAccount(account()), Intended),
-        ]);
-        let data = whole.data();
-        assert_eq!(Ledger::read(&data).unwrap(), whole);
-        let keys: Vec<_> = data.keys().map(String::as_str).collect();
-        assert!(
-            keys.len() == 2
-                && keys[0].starts_with("group.")
-                && keys[1].starts_with("identity.ida."),
-            "{keys:?}"
-        );
-        let broken = BTreeMap::from([("k".to_owned(), "{}".to_owned())]);
-        assert_eq!(Ledger::read(&broken).unwrap_err().0, "k");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! Desired -verify-> tokens of the cluster, exchanged at Entra -> Findings
 //! ```
 
+mod accounts;
 pub mod adopted;
 pub mod apply;
 mod arguments;
@@ -24,9 +25,10 @@ pub mod ledger;
 mod legal;
 pub mod observe;
 pub mod pace;
+mod page;
 pub mod plan;
 pub mod removal;
-pub mod report;
+pub mod render;
 pub mod retry;
 mod roles;
 pub mod step;
@@ -192,7 +194,7 @@ async fn execute(options: &Options, task: Task) -> Result<Exit, SetupError> {
     match task {
         Task::Plan | Task::Apply => {
             let plan = look(&desired, &arm, &cluster).await?;
-            print(&report::render(&plan, options.output))?;
+            print(&render::render(&plan, options.output))?;
             if task == Task::Plan {
                 return Ok(planned(plan.steps.is_empty()));
             }
@@ -208,13 +210,13 @@ async fn execute(options: &Options, task: Task) -> Result<Exit, SetupError> {
             let resource = &endpoints.audience;
             let findings = verify::verify(&desired, &arm, &cluster, &entra, resource, waits).await;
             let findings = findings.map_err(ObserveError::from)?;
-            print(&report::render_findings(&findings, options.output))?;
+            print(&render::render_findings(&findings, options.output))?;
             return Ok(verdict(&findings));
         }
         Task::PlanRemoval | Task::Destroy => {
             let found = destroy::find(&desired, &arm, &cluster, rates).await?;
             let removal = removal::removal(&desired, &found);
-            print(&report::render_removal(&removal, options.output))?;
+            print(&render::render_removal(&removal, options.output))?;
             if task == Task::PlanRemoval {
                 return Ok(planned(removal.steps.is_empty()));
             }
