@@ -7,7 +7,7 @@
 //! names, cloud -> azure  -> { proxy, setup }
 //! names        -> redirect
 //! reason: errors as people read them, used by all
-//! exit, exposition, log, shutdown, kubernetes: the rim, used by the commands
+//! exit, exposition, log, screen, shutdown, kubernetes: the rim, used by the commands
 //! cli and main see all; commands never see each other
 //!
 //! AdmissionReview -webhook::review-> pod --+
@@ -32,6 +32,7 @@ pub mod offline;
 pub mod proxy;
 pub mod reason;
 pub mod redirect;
+pub mod screen;
 pub mod setup;
 pub mod shutdown;
 pub mod webhook;

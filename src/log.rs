@@ -9,6 +9,8 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::screen::Screen;
+
 /// Where kube logs each call that fails, beside giving the error to us, who say it in context.
 const ALREADY_SAID: &str = "kube_client::client::builder";
 
@@ -32,10 +34,16 @@ pub enum Format {
     Json,
 }
 
-/// Sets the process's log output. Call once.
-pub fn init(args: &Args) {
+/// Sets the process's log output. Call once. Gives what it writes to.
+#[must_use]
+pub fn init(args: &Args) -> Screen {
     let log = tracing_subscriber::registry().with(args.log_level.clone());
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    let screen = match args.log_format {
+        Format::Text => Screen::with_bars(),
+        Format::Json => Screen::plain(),
+    };
+    let writer = screen.clone();
+    let lines = fmt::layer().with_writer(move || writer.clone());
     match args.log_format {
         Format::Text => {
             let ansi = std::io::stderr().is_terminal();
@@ -43,6 +51,7 @@ pub fn init(args: &Args) {
         }
         Format::Json => log.with(lines.json().flatten_event(true)).init(),
     }
+    screen
 }
 
 /// Reads levels. A word that is no level must not pass as the name of a room: it would silence all others.

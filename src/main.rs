@@ -48,7 +48,7 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 }
 
 fn run(cli: Cli) -> Result<Exit, Failure> {
-    log::init(&cli.log);
+    let screen = log::init(&cli.log);
     // Fails only if a provider is set already; this is the one place that sets it.
     let _ = rustls::crypto::ring::default_provider().install_default();
     // One thread serves a sidecar or a one-shot best; only the webhook has parallel work.
@@ -62,7 +62,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
             Command::Webhook(args) => Ok(webhook::run(args, shutdown).await?),
             Command::Proxy(args) => proxy::run(args, shutdown).await,
             Command::Redirect(args) => Ok(redirect::run(args).await?),
-            Command::Setup(args) => setup::run(args, shutdown).await,
+            Command::Setup(args) => setup::run(args, &screen, shutdown).await,
             Command::Inject(args) => offline::inject::run(&args).map_err(could_not_check),
             Command::Uninject(args) => offline::uninject::run(&args).map_err(could_not_check),
             Command::Explain(args) => offline::explain::run(&args).map_err(could_not_check),

@@ -30,6 +30,18 @@ impl Cluster {
         Ok(found.map(|object| object.metadata.annotations.unwrap_or_default()))
     }
 
+    /// The uid of a ServiceAccount, if there is one.
+    ///
+    /// # Errors
+    /// When the API server does not tell.
+    pub async fn uid(&self, account: &ServiceAccountId) -> Result<Option<String>, ClusterError> {
+        let accounts = self.service_accounts(account);
+        let asked = accounts.get_metadata_opt(&account.name);
+        let operation = format!("GET ServiceAccount {account}");
+        let found = self.ask(operation, asked).await?;
+        Ok(found.and_then(|object| object.metadata.uid))
+    }
+
     /// Gives a ServiceAccount the annotations of an identity, by server-side apply: all else on it stays, an absent one
     /// is made.
     ///

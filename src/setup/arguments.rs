@@ -8,7 +8,8 @@ use super::emit::Format;
 use super::render::Output;
 use crate::azure::endpoints::CloudChoice;
 use crate::azure::sign_in::SignIn;
-use crate::names::SYSTEM_NAMESPACE;
+use crate::kubernetes::is_dns_subdomain;
+use crate::names::{LEDGER, SYSTEM_NAMESPACE};
 
 /// Arguments of `setup`.
 #[derive(Debug, ClapArgs)]
@@ -31,6 +32,9 @@ pub enum Command {
         /// Print the steps and write nothing: the same as `plan`
         #[arg(long, env = "SETUP_DRY_RUN")]
         dry_run: bool,
+        /// The ConfigMap, beside the ledger's, that gets a report of the run; Events tell of it too
+        #[arg(long, env = "SETUP_REPORT", value_name = "NAME", value_parser = config_map)]
+        report: Option<String>,
         /// The common ones.
         #[command(flatten)]
         options: Box<Options>,
@@ -97,7 +101,7 @@ pub struct Options {
     /// The config file, YAML or JSON
     #[arg(long, env = "SETUP_CONFIG", value_name = "FILE")]
     pub config: PathBuf,
-    /// How the plan is printed
+    /// How the plan is printed, and with json what came of it
     #[arg(short, long, env = "SETUP_OUTPUT", value_enum, default_value_t)]
     pub output: Output,
     /// The Azure cloud: public, usgovernment, china, or the https:// address of a custom cloud's Resource Manager, which
@@ -122,4 +126,14 @@ pub struct Options {
     /// The namespace of the ConfigMap that keeps what setup made
     #[arg(long, env = "SETUP_LEDGER_NAMESPACE", value_name = "NAME", default_value = SYSTEM_NAMESPACE)]
     pub ledger_namespace: String,
+}
+
+fn config_map(name: &str) -> Result<String, String> {
+    match name {
+        LEDGER => Err("the ledger is kept in it: name another".to_owned()),
+        name if is_dns_subdomain(name) => Ok(name.to_owned()),
+        _ => Err(
+            "use lower-case letters, digits, - and ., as a ConfigMap's name has them".to_owned(),
+        ),
+    }
 }

@@ -23,7 +23,8 @@ pub enum BookError {
     Cluster(#[from] ClusterError),
     /// Its namespace is missing.
     #[error(
-        "ledger: there is no namespace {0} to keep it in: create it, or name another with --ledger-namespace"
+        "ledger: there is no namespace {0} to keep it in: `kubectl create namespace {0}`, or name another with \
+         --ledger-namespace"
     )]
     NoNamespace(String),
     /// A value in it is none of setup's.
@@ -63,15 +64,14 @@ impl<'a> Book<'a> {
         }
     }
 
-    /// Reads the ledger; one that is not there is empty.
+    /// Reads the ledger, if there is one.
     ///
     /// # Errors
     /// When it can't be read.
-    pub async fn read(&self) -> Result<Ledger, BookError> {
-        match self.find().await? {
-            Some(map) => self.ledger(&map.data.unwrap_or_default()),
-            None => Ok(Ledger::default()),
-        }
+    pub async fn read(&self) -> Result<Option<Ledger>, BookError> {
+        let map = self.find().await?;
+        map.map(|map| self.ledger(&map.data.unwrap_or_default()))
+            .transpose()
     }
 
     /// Makes a change, whatever others changed meanwhile. A ledger that has it already is not written.

@@ -8,7 +8,7 @@ use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::apply::{ApplyCause, ApplyError};
+use super::apply::ApplyError;
 use super::book::{Book, BookError};
 use super::cluster::Cluster;
 use super::desired::Desired;
@@ -16,10 +16,12 @@ use super::found::{Found, FoundIdentity};
 use super::ledger::{Change, Ledger, Made, Place, Thing};
 use super::observe::ObserveError;
 use super::pace::{LANES, Pacer, Rates, Turns};
+use super::progress::Progress;
 use super::removal::{Removal, not_empty};
 use super::retry::persist;
 use super::roles;
 use super::undo::{Act, Undo};
+use super::write::WriteError;
 use crate::azure::arm::{ArmError, Client, request};
 
 /// How long what is removed may wait to be struck. The ledger is written whole: each time would be often.
@@ -35,7 +37,7 @@ pub async fn find(
     cluster: &Cluster,
     rates: Rates,
 ) -> Result<Found, ObserveError> {
-    let ledger = Book::of(cluster).read().await?;
+    let ledger = Book::of(cluster).read().await?.unwrap_or_default();
     let group = persist(async || arm.find(&request::get_group(&desired.group)).await).await?;
     let mut found = Found::default();
     if group.is_some() {
@@ -98,6 +100,7 @@ pub async fn destroy(
     arm: &Client,
     cluster: &Cluster,
     rates: Rates,
+    progress: &Progress,
 ) -> Result<Vec<String>, ApplyError> {
     let mut book = Book::of(cluster);
     let ledger = |error: BookError| ApplyError {
@@ -109,6 +112,7 @@ pub async fn destroy(
         arm,
         cluster,
         rates,
+        progress,
         pacer: Pacer::new(rates.subscription),
         stop: CancellationToken::new(),
     };
@@ -170,6 +174,7 @@ struct Run<'a> {
     arm: &'a Client,
     cluster: &'a Cluster,
     rates: Rates,
+    progress: &'a Progress,
     pacer: Pacer,
     stop: CancellationToken,
 }
@@ -206,31 +211,28 @@ impl Run<'_> {
     }
 
     async fn take(&self, undo: &Undo) -> Result<Option<String>, ApplyError> {
+        self.progress.begin(undo);
         let start = Instant::now();
         let outcome = self.carry_out(&undo.act).await;
-        let duration_ms = start.elapsed().as_millis();
+        let took = start.elapsed();
         match outcome {
-            Ok(Outcome::Done(Some(correlation_id))) => {
-                tracing::info!(duration_ms, correlation_id, "{undo}: done");
-                Ok(None)
-            }
-            Ok(Outcome::Done(None)) => {
-                tracing::info!(duration_ms, "{undo}: done");
+            Ok(Outcome::Done(id)) => {
+                self.progress.done(undo, took, "done", id.as_deref());
                 Ok(None)
             }
             Ok(Outcome::Left(why)) => {
-                tracing::info!(duration_ms, "{undo}: left");
+                self.progress.done(undo, took, "left", None);
                 Ok(Some(why))
             }
             Err(cause) => {
-                tracing::error!(duration_ms, "{undo}: failed");
+                self.progress.failed(undo, took, cause.correlation_id());
                 let step = undo.to_string();
                 Err(ApplyError { step, cause })
             }
         }
     }
 
-    async fn carry_out(&self, act: &Act) -> Result<Outcome, ApplyCause> {
+    async fn carry_out(&self, act: &Act) -> Result<Outcome, WriteError> {
         let group = &self.desired.group;
         let request = match act {
             Act::Unannotate(account, version) => {

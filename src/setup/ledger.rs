@@ -332,6 +332,7 @@ mod tests {
             roles: BTreeMap::new(),
             service_accounts: BTreeMap::from([(account(), here)]),
             ledger: Ledger::default(),
+            no_ledger_namespace: None,
         }
     }
 

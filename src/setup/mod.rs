@@ -4,6 +4,7 @@
 //! config file -config-> Desired ---+
 //! ARM, cluster -observe-> Observed +-plan (pure)-> Plan -apply-> ARM, cluster; ledger: what was made
 //!                                                       -emit (pure)-> text for another tool
+//!                                     apply -journal-> report, notice (pure)-> JSON, ConfigMap, Events
 //! ledger, ARM, cluster -destroy::find-> Found -removal (pure)-> Removal -destroy-> ARM, cluster
 //! Desired -verify-> tokens of the cluster, exchanged at Entra -> Findings
 //! ```
@@ -21,25 +22,30 @@ pub mod desired;
 pub mod destroy;
 pub mod emit;
 pub mod found;
+pub mod journal;
 pub mod ledger;
 mod legal;
+pub mod notice;
 pub mod observe;
 pub mod pace;
 mod page;
 pub mod plan;
+pub mod progress;
+mod publish;
 pub mod removal;
 pub mod render;
+pub mod report;
 pub mod retry;
 mod roles;
+mod run;
 pub mod step;
 pub mod undo;
 pub mod verify;
+pub mod write;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::anyhow;
 use tokio_util::sync::CancellationToken;
 
 use crate::azure::address::BadAddress;
@@ -49,29 +55,19 @@ use crate::azure::http;
 use crate::azure::sign_in::SignInError;
 use crate::exit::{Exit, Failure};
 use crate::kubernetes;
+use crate::screen::Screen;
 
 pub use arguments::{Args, Command, Options};
 
 use apply::ApplyError;
-use cluster::Cluster;
+use cluster::{Cluster, ClusterError};
 use config::ConfigError;
 use desired::Desired;
-use emit::Format;
 use observe::ObserveError;
 use pace::Rates;
 use plan::{Plan, PlanError};
-use verify::{Finding, Verdict, Waits};
-
-/// What a run is to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Task {
-    Plan,
-    Apply,
-    Emit(Format),
-    Verify(Waits),
-    PlanRemoval,
-    Destroy,
-}
+use run::{Task, execute};
+use verify::Waits;
 
 /// Why a run ended early.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +110,12 @@ pub enum SetupError {
     /// A step failed.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// The report can't be written.
+    #[error("report: {0}")]
+    Report(ClusterError),
+    /// The run was told to end.
+    #[error("interrupted; run the same command again, it goes on where this one stopped")]
+    Interrupted,
 }
 
 impl SetupError {
@@ -125,7 +127,11 @@ impl SetupError {
             | Self::SignIn(_)
             | Self::Kubernetes(_)
             | Self::Observe(_) => Exit::CouldNotCheck,
-            Self::Plan(_) | Self::Output(_) | Self::Apply(_) => Exit::Failed,
+            Self::Plan(_)
+            | Self::Output(_)
+            | Self::Apply(_)
+            | Self::Report(_)
+            | Self::Interrupted => Exit::Failed,
         }
     }
 }
@@ -134,12 +140,20 @@ impl SetupError {
 ///
 /// # Errors
 /// When it failed or was interrupted.
-pub async fn run(args: Args, shutdown: CancellationToken) -> Result<Exit, Failure> {
+pub async fn run(
+    args: Args,
+    screen: &Screen,
+    shutdown: CancellationToken,
+) -> Result<Exit, Failure> {
     let (options, task) = match args.command {
         Command::Plan(options) => (options, Task::Plan),
-        Command::Apply { dry_run, options } => match dry_run {
+        Command::Apply {
+            dry_run,
+            report,
+            options,
+        } => match dry_run {
             true => (options, Task::Plan),
-            false => (options, Task::Apply),
+            false => (options, Task::Apply(report)),
         },
         Command::Emit { format, options } => (options, Task::Emit(format)),
         Command::Verify {
@@ -156,15 +170,11 @@ pub async fn run(args: Args, shutdown: CancellationToken) -> Result<Exit, Failur
             false => (options, Task::Destroy),
         },
     };
-    tokio::select! {
-        outcome = execute(&options, task) => outcome.map_err(|error| Failure {
-            exit: error.exit(),
-            error: error.into(),
-        }),
-        () = shutdown.cancelled() => {
-            Err(anyhow!("interrupted; run the same command again, it goes on where this one stopped").into())
-        }
-    }
+    let done = execute(&options, task, screen, &shutdown).await;
+    done.map_err(|error| Failure {
+        exit: error.exit(),
+        error: error.into(),
+    })
 }
 
 /// Looks at Azure and the cluster, and plans the way from there to `desired`. Writes nothing.
@@ -178,82 +188,4 @@ pub async fn look(
 ) -> Result<Plan, SetupError> {
     let observed = observe::observe(desired, arm, cluster, Rates::PUBLISHED).await?;
     Ok(plan::plan(desired, &observed)?)
-}
-
-async fn execute(options: &Options, task: Task) -> Result<Exit, SetupError> {
-    let desired = config::read(&options.config).map_err(|source| SetupError::Config {
-        path: options.config.clone(),
-        source: Box::new(source),
-    })?;
-    let endpoints = connect::endpoints(options).await?;
-    let arm = connect::resource_manager(options, &endpoints, desired.group.subscription)?;
-    let config = kubernetes::config(options.kubeconfig.as_deref()).await?;
-    let cluster = Cluster::new(config, &options.ledger_namespace)?;
-    tracing::info!("API server at {}", cluster.address);
-    let rates = Rates::PUBLISHED;
-    match task {
-        Task::Plan | Task::Apply => {
-            let plan = look(&desired, &arm, &cluster).await?;
-            print(&render::render(&plan, options.output))?;
-            if task == Task::Plan {
-                return Ok(planned(plan.steps.is_empty()));
-            }
-            apply::apply(&plan, &desired, &arm, &cluster, rates).await?;
-            tracing::info!(steps = plan.steps.len(), "setup is done");
-        }
-        Task::Emit(format) => {
-            let plan = look(&desired, &arm, &cluster).await?;
-            print(&Ok(emit::emit(&plan, &desired, format)))?;
-        }
-        Task::Verify(waits) => {
-            let entra = connect::entra(&endpoints)?;
-            let resource = &endpoints.audience;
-            let findings = verify::verify(&desired, &arm, &cluster, &entra, resource, waits).await;
-            let findings = findings.map_err(ObserveError::from)?;
-            print(&render::render_findings(&findings, options.output))?;
-            return Ok(verdict(&findings));
-        }
-        Task::PlanRemoval | Task::Destroy => {
-            let found = destroy::find(&desired, &arm, &cluster, rates).await?;
-            let removal = removal::removal(&desired, &found);
-            print(&render::render_removal(&removal, options.output))?;
-            if task == Task::PlanRemoval {
-                return Ok(planned(removal.steps.is_empty()));
-            }
-            let left = destroy::destroy(&removal, &desired, &arm, &cluster, rates).await?;
-            for left in left {
-                tracing::warn!("left: {left}");
-            }
-            tracing::info!(steps = removal.steps.len(), "what setup made is removed");
-        }
-    }
-    Ok(Exit::Done)
-}
-
-fn verdict(findings: &[Finding]) -> Exit {
-    let has = |verdict| findings.iter().any(|finding| finding.verdict == verdict);
-    if has(Verdict::Failed) {
-        Exit::Failed
-    } else if has(Verdict::Unknown) {
-        Exit::CouldNotCheck
-    } else {
-        Exit::Done
-    }
-}
-
-fn planned(nothing: bool) -> Exit {
-    match nothing {
-        true => Exit::Done,
-        false => Exit::Failed,
-    }
-}
-
-fn print(rendered: &Result<String, serde_json::Error>) -> Result<(), SetupError> {
-    let text = rendered
-        .as_ref()
-        .map_err(|error| std::io::Error::other(error.to_string()))?;
-    let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    stdout.flush()?;
-    Ok(())
 }

@@ -30,6 +30,8 @@ pub struct Observed {
     pub service_accounts: BTreeMap<ServiceAccountId, ObservedServiceAccount>,
     /// What earlier runs made.
     pub ledger: Ledger,
+    /// The namespace that is to keep the ledger, if it is missing.
+    pub no_ledger_namespace: Option<String>,
 }
 
 /// A managed identity that is there.
@@ -124,14 +126,28 @@ pub async fn observe(
             }
         }
     }
+    let roles = roles::definitions(desired, arm).await?;
+    let issuer = observe_issuer(&desired.issuer, arm, cluster).await?;
+    let service_accounts = observe_service_accounts(desired, cluster).await?;
+    let (ledger, no_ledger_namespace) = observe_ledger(cluster).await?;
     Ok(Observed {
+        issuer,
         group,
         identities,
-        roles: roles::definitions(desired, arm).await?,
-        issuer: observe_issuer(&desired.issuer, arm, cluster).await?,
-        service_accounts: observe_service_accounts(desired, cluster).await?,
-        ledger: Book::of(cluster).read().await?,
+        roles,
+        service_accounts,
+        ledger,
+        no_ledger_namespace,
     })
+}
+
+async fn observe_ledger(cluster: &Cluster) -> Result<(Ledger, Option<String>), ObserveError> {
+    if let Some(ledger) = Book::of(cluster).read().await? {
+        return Ok((ledger, None));
+    }
+    let namespace = &cluster.ledger_namespace;
+    let there = cluster.has_namespace(namespace).await?;
+    Ok((Ledger::default(), (!there).then(|| namespace.clone())))
 }
 
 async fn observe_identity(

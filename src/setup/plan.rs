@@ -36,6 +36,12 @@ pub enum PlanError {
     /// Namespaces are missing; setup makes none.
     #[error("no such namespace: {}; create it or correct the config, setup makes no namespaces", .0.join(", "))]
     MissingNamespaces(Vec<String>),
+    /// The ledger's namespace is missing, and there is something to note in it.
+    #[error(
+        "there is no namespace {0} to keep the ledger in, by which `setup destroy` knows what was made: \
+         `kubectl create namespace {0}`, or name another with --ledger-namespace (SETUP_LEDGER_NAMESPACE)"
+    )]
+    NoLedgerNamespace(String),
     /// An identity would get more credentials than Azure allows.
     #[error(
         "identity {identity} has {existing} federated credentials and would get {wanted} more, but \
@@ -87,7 +93,10 @@ pub fn plan(desired: &Desired, observed: &Observed) -> Result<Plan, PlanError> {
         plan_identity(&mut plan, desired, observed, identity)?;
     }
     plan.noted = observed.ledger.noted(&desired.group, observed, &plan.steps);
-    Ok(plan)
+    match &observed.no_ledger_namespace {
+        Some(name) if !plan.noted.is_empty() => Err(PlanError::NoLedgerNamespace(name.clone())),
+        _ => Ok(plan),
+    }
 }
 
 /// The name setup gives the credential of `account` for `issuer`: legal, readable, and one for each (issuer, subject).
@@ -340,6 +349,7 @@ mod tests {
             roles: BTreeMap::new(),
             service_accounts: BTreeMap::from([(account(), annotated("c", "t"))]),
             ledger: Ledger::default(),
+            no_ledger_namespace: None,
         }
     }
 

@@ -1,9 +1,10 @@
-//! The plan on stdout, as a table for people or JSON for machines.
+//! What is printed on stdout, as a table for people or JSON for machines.
 
 use clap::ValueEnum;
 
 use super::plan::Plan;
 use super::removal::Removal;
+use super::report::Report;
 use super::step::{Row, Step};
 use super::undo::Undo;
 use super::verify::Finding;
@@ -14,7 +15,7 @@ pub enum Output {
     /// For people: one line a step, in aligned columns
     #[default]
     Table,
-    /// For machines: one object with `steps` and `adopted`
+    /// For machines; `apply` prints at its end what came of each
     Json,
 }
 
@@ -46,6 +47,14 @@ pub fn render_removal(removal: &Removal, output: Output) -> Result<String, serde
         )),
         Output::Json => Ok(serde_json::to_string_pretty(removal)? + "\n"),
     }
+}
+
+/// What came of a run, as JSON that ends in a line break.
+///
+/// # Errors
+/// When it can't be written as JSON.
+pub fn render_report(report: &Report) -> Result<String, serde_json::Error> {
+    Ok(serde_json::to_string_pretty(report)? + "\n")
 }
 
 /// What came of each ServiceAccount, one line each.

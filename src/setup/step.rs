@@ -158,6 +158,21 @@ impl Step {
         }
     }
 
+    /// Whether it is about a ServiceAccount, or the federated credential of it.
+    #[must_use]
+    pub fn concerns(&self, account: &ServiceAccountId) -> bool {
+        match self {
+            Self::CreateFederatedCredential { trust, .. }
+            | Self::UpdateFederatedCredential { trust, .. } => trust.subject == account.subject(),
+            Self::AnnotateServiceAccount {
+                namespace, name, ..
+            } => *namespace == account.namespace && *name == account.name,
+            Self::CreateResourceGroup { .. }
+            | Self::CreateIdentity { .. }
+            | Self::AssignRole { .. } => false,
+        }
+    }
+
     /// Whether it counts against the limits of managed identities.
     #[must_use]
     pub fn is_paced(&self) -> bool {

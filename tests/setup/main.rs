@@ -26,10 +26,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use identity_injector::screen::Screen;
 use identity_injector::setup::config;
 use identity_injector::setup::desired::Desired;
+use identity_injector::setup::journal::Journal;
 use identity_injector::setup::pace::Rates;
 use identity_injector::setup::plan::{Plan, credential_name};
+use identity_injector::setup::progress::Progress;
 use identity_injector::setup::{SetupError, apply, look};
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -65,8 +68,14 @@ async fn run(desired: &Desired, peer: Arc<impl Peer>) -> Result<Plan, SetupError
 async fn run_at(rates: Rates, desired: &Desired, peer: Arc<impl Peer>) -> Result<Plan, SetupError> {
     let (arm, cluster) = clients(peer);
     let plan = look(desired, &arm, &cluster).await?;
-    apply::apply(&plan, desired, &arm, &cluster, rates).await?;
+    let journal = Journal::new(unseen());
+    apply::apply(&plan, desired, &arm, &cluster, rates, &journal).await?;
     Ok(plan)
+}
+
+/// Progress that nobody looks at.
+fn unseen() -> Progress {
+    Progress::new(&Screen::plain(), 0)
 }
 
 /// Runs the whole of `exchanges` and gives the run's error, or "" if there was none.

@@ -21,12 +21,14 @@ struct State {
 }
 
 impl World {
-    /// A world with this namespace and nothing else.
+    /// A world with this namespace, the ledger's, and nothing else.
     pub fn with_namespace(name: &str) -> Arc<Self> {
-        let namespace = json!({"metadata": {"name": name}});
-        let path = format!("/api/v1/namespaces/{name}");
+        let namespace = |name: &str| {
+            let path = format!("/api/v1/namespaces/{name}");
+            (path, json!({"metadata": {"name": name}}))
+        };
         Arc::new(Self(Mutex::new(State {
-            objects: Objects::from([(path, namespace)]),
+            objects: Objects::from([name, "system"].map(namespace)),
             ..State::default()
         })))
     }

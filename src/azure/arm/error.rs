@@ -279,6 +279,19 @@ impl ArmError {
             | Self::EndlessList { .. } => None,
         }
     }
+
+    /// The id by which Azure's support finds the call, if Azure answered it.
+    #[must_use]
+    pub fn correlation_id(&self) -> Option<&str> {
+        match self {
+            Self::Refused(failure) => Some(&failure.correlation_id),
+            Self::Unreadable { correlation_id, .. } => Some(correlation_id),
+            Self::SignIn(_)
+            | Self::NoAnswer { .. }
+            | Self::ForeignPage { .. }
+            | Self::EndlessList { .. } => None,
+        }
+    }
 }
 
 #[cfg(test)]

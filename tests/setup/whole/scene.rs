@@ -14,6 +14,7 @@ use identity_injector::setup::cluster::Cluster;
 use identity_injector::setup::config;
 use identity_injector::setup::desired::Desired;
 use identity_injector::setup::destroy::{destroy, find};
+use identity_injector::setup::journal::Journal;
 use identity_injector::setup::ledger::Ledger;
 use identity_injector::setup::pace::Rates;
 use identity_injector::setup::removal::removal;
@@ -23,6 +24,8 @@ use simazure::Simulation;
 use std::pin::Pin;
 use tokio::process::Command;
 use tokio::sync::Notify;
+
+use crate::unseen;
 
 /// Both, shared by the cases of a test.
 pub struct Scene {
@@ -223,8 +226,10 @@ impl Case<'_> {
         self.run(death, async |arm: &arm::Client, cluster: &Cluster| {
             let plan = look(&self.desired, arm, cluster).await;
             let plan = plan.map_err(|error| error.to_string())?;
-            let applied = apply::apply(&plan, &self.desired, arm, cluster, Rates::UNLIMITED);
-            applied.await.map_err(|error| error.to_string())
+            let journal = Journal::new(unseen());
+            let rates = Rates::UNLIMITED;
+            let applied = apply::apply(&plan, &self.desired, arm, cluster, rates, &journal).await;
+            applied.map_err(|error| error.to_string())
         })
         .await
     }
@@ -236,7 +241,8 @@ impl Case<'_> {
             let found = find(&self.desired, arm, cluster, rates).await;
             let found = found.map_err(|error| error.to_string())?;
             let removal = removal(&self.desired, &found);
-            let destroyed = destroy(&removal, &self.desired, arm, cluster, rates).await;
+            let desired = &self.desired;
+            let destroyed = destroy(&removal, desired, arm, cluster, rates, &unseen()).await;
             destroyed.map(drop).map_err(|error| error.to_string())
         })
         .await
