@@ -607,4 +607,36 @@ mod tests {
         assert_eq!(long.len(), 120);
         assert_ne!(long, name(&"n".repeat(63), &"s".repeat(252), ISSUER));
     }
+
+    #[test]
+    fn a_ledger_to_be_written_needs_its_namespace() {
+        let without = |observed: Observed| Observed {
+            no_ledger_namespace: Some("system".to_owned()),
+            ..observed
+        };
+        let table = [
+            ("nothing to do", without(done()), false),
+            (
+                "nothing that is made",
+                without(with_credentials(vec![credential(
+                    &our_name(),
+                    ISSUER,
+                    SUBJECT,
+                    "other",
+                )])),
+                false,
+            ),
+            (
+                "a credential to be made",
+                without(with_credentials(vec![])),
+                true,
+            ),
+            ("the namespace is there", with_credentials(vec![]), false),
+        ];
+        for (name, observed, refused) in table {
+            let error = plan(&desired(), &observed).err();
+            let expected = refused.then(|| PlanError::NoLedgerNamespace("system".to_owned()));
+            assert_eq!(error, expected, "{name}");
+        }
+    }
 }

@@ -240,3 +240,331 @@ impl<'a> Lane<'a> {
         entry
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Entry, Report, report};
+    use crate::azure::arm::Trust;
+    use crate::setup::adopted::Adopted;
+    use crate::setup::config;
+    use crate::setup::desired::{Desired, ServiceAccountId};
+    use crate::setup::journal::{End, Taken};
+    use crate::setup::notice::{Notice, notices};
+    use crate::setup::plan::Plan;
+    use crate::setup::step::Step;
+    use crate::setup::write::Outcome;
+
+    fn desired() -> Desired {
+        let config = "
+subscription: 11111111-2222-3333-4444-555555555555
+resourceGroup: {name: rg, location: westus2}
+issuer: auto
+identities:
+  - name: idA
+    serviceAccounts: [{namespace: ns, name: sa}, {namespace: ns, name: sb}]
+    roleAssignments: [{scope: /subscriptions/11111111-2222-3333-4444-555555555555, role: Reader}]
+  - name: idB
+    serviceAccounts: [{namespace: ns, name: sc}]
+";
+        config::parse(config).unwrap()
+    }
+
+    fn account(name: &str) -> ServiceAccountId {
+        ServiceAccountId {
+            namespace: "ns".to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    fn group() -> Step {
+        Step::CreateResourceGroup {
+            name: "rg".to_owned(),
+            location: "westus2".to_owned(),
+        }
+    }
+
+    fn identity(name: &str) -> Step {
+        Step::CreateIdentity {
+            name: name.to_owned(),
+            location: "westus2".to_owned(),
+        }
+    }
+
+    fn credential(identity: &str, name: &str) -> Step {
+        Step::CreateFederatedCredential {
+            identity: identity.to_owned(),
+            name: format!("c-{name}"),
+            trust: Trust {
+                issuer: "https://i/".to_owned(),
+                subject: account(name).subject(),
+                audience: "a".to_owned(),
+            },
+        }
+    }
+
+    fn role() -> Step {
+        Step::AssignRole {
+            identity: "idA".to_owned(),
+            scope: "/s".to_owned(),
+            role: "Reader".to_owned(),
+            role_definition_id: "r".to_owned(),
+            principal_id: None,
+        }
+    }
+
+    fn annotate(identity: &str, name: &str, create: bool) -> Step {
+        Step::annotate(&account(name), identity, None, create)
+    }
+
+    fn done(id: &str) -> Option<End> {
+        let id = (!id.is_empty()).then(|| id.to_owned());
+        Some(End::Well(Outcome::Done(id)))
+    }
+
+    fn adopted(id: &str) -> Option<End> {
+        Some(End::Well(Outcome::Adopted(id.to_owned())))
+    }
+
+    fn failed(id: &str) -> Option<End> {
+        Some(End::Failed {
+            error: "no right".to_owned(),
+            correlation_id: Some(id.to_owned()),
+        })
+    }
+
+    /// A plan of these steps, and those of them that ended.
+    fn run(steps: Vec<(Step, Option<End>)>, adopted: Vec<Adopted>) -> (Plan, Vec<Taken>) {
+        let taken = steps.iter().filter_map(|(step, end)| {
+            let (step, end) = (step.clone(), end.clone()?);
+            Some(Taken { step, end })
+        });
+        let taken = taken.collect();
+        let plan = Plan {
+            steps: steps.into_iter().map(|(step, _)| step).collect(),
+            adopted,
+            ..Plan::default()
+        };
+        (plan, taken)
+    }
+
+    fn lines(report: &Report) -> Vec<String> {
+        let line = |name: &str, entry: &Entry| {
+            let mut line = format!("{name} {}", entry.outcome.word());
+            for id in &entry.correlation_ids {
+                line += &format!(" {id}");
+            }
+            line + &entry
+                .error
+                .as_ref()
+                .map_or_else(String::new, |error| format!(": {error}"))
+        };
+        let group = report.resource_group.iter();
+        let mut lines: Vec<_> = group.map(|group| line(&group.name, &group.entry)).collect();
+        for identity in &report.identities {
+            lines.push(line(&identity.name, &identity.entry));
+            let accounts = identity.service_accounts.iter();
+            lines.extend(accounts.map(|account| line(&account.id.to_string(), &account.entry)));
+        }
+        lines
+    }
+
+    fn events(notices: &[Notice]) -> Vec<String> {
+        let event = |notice: &Notice| {
+            let kind = if notice.warning { "Warning" } else { "Normal" };
+            let about = notice.about.as_ref();
+            let about = about.map_or_else(|| "report".to_owned(), ToString::to_string);
+            format!("{kind} {about} {}: {}", notice.reason, notice.note)
+        };
+        notices.iter().map(event).collect()
+    }
+
+    #[test]
+    fn says_what_came_of_each() {
+        let credential_error = "create FederatedCredential idA/c-sa: no right";
+        let not_done = "not done: the run ended before it";
+        let ended = "Warning report SetupFailed: no right";
+        let elsewhere = |identity: &str| Adopted::Identity {
+            name: identity.to_owned(),
+            location: "eastus".to_owned(),
+        };
+        let renamed = Adopted::FederatedCredential {
+            identity: "idA".to_owned(),
+            name: "theirs".to_owned(),
+            subject: account("sb").subject(),
+        };
+        let annotated = |name: &str, identity: &str| {
+            format!(
+                "Normal ns/{name} IdentityAnnotated: pods with this ServiceAccount get identity {identity}"
+            )
+        };
+        let well = |counts: &str| format!("Normal report SetupDone: identities: {counts}");
+        // the steps and how they ended, what was adopted before, what the report and the Events say
+        let table: [(
+            &str,
+            Vec<(Step, Option<End>)>,
+            Vec<Adopted>,
+            Vec<String>,
+            Vec<String>,
+        ); 6] = [
+            (
+                "nothing to do",
+                vec![],
+                vec![],
+                ["rg", "idA", "ns/sa", "ns/sb", "idB", "ns/sc"]
+                    .map(|name| format!("{name} unchanged"))
+                    .into(),
+                vec![well("2 unchanged")],
+            ),
+            (
+                "from nothing",
+                vec![
+                    (group(), done("1")),
+                    (identity("idA"), done("2")),
+                    (credential("idA", "sa"), done("3")),
+                    (credential("idA", "sb"), done("4")),
+                    (role(), done("5")),
+                    (annotate("idA", "sa", true), done("")),
+                    (annotate("idA", "sb", false), done("")),
+                    (identity("idB"), done("6")),
+                    (credential("idB", "sc"), done("7")),
+                    (annotate("idB", "sc", true), done("")),
+                ],
+                vec![],
+                [
+                    "rg created 1",
+                    "idA created 2 5",
+                    "ns/sa created 3",
+                    "ns/sb updated 4",
+                    "idB created 6",
+                    "ns/sc created 7",
+                ]
+                .map(str::to_owned)
+                .into(),
+                vec![
+                    annotated("sa", "idA"),
+                    annotated("sb", "idA"),
+                    annotated("sc", "idB"),
+                    well("2 created"),
+                ],
+            ),
+            (
+                "one more ServiceAccount",
+                vec![
+                    (credential("idA", "sb"), done("1")),
+                    (annotate("idA", "sb", true), done("")),
+                ],
+                vec![elsewhere("idA")],
+                [
+                    "rg unchanged",
+                    "idA updated",
+                    "ns/sa unchanged",
+                    "ns/sb created 1",
+                    "idB unchanged",
+                    "ns/sc unchanged",
+                ]
+                .map(str::to_owned)
+                .into(),
+                vec![annotated("sb", "idA"), well("1 updated, 1 unchanged")],
+            ),
+            (
+                "used as it is",
+                vec![(credential("idB", "sc"), adopted("1"))],
+                vec![
+                    Adopted::ResourceGroup {
+                        name: "rg".to_owned(),
+                        location: "eastus".to_owned(),
+                    },
+                    renamed,
+                ],
+                [
+                    "rg adopted",
+                    "idA adopted",
+                    "ns/sa unchanged",
+                    "ns/sb adopted",
+                    "idB adopted",
+                    "ns/sc adopted 1",
+                ]
+                .map(str::to_owned)
+                .into(),
+                vec![well("2 adopted")],
+            ),
+            (
+                "a step fails",
+                vec![
+                    (identity("idA"), done("1")),
+                    (credential("idA", "sa"), failed("2")),
+                    (role(), None),
+                    (annotate("idA", "sa", false), None),
+                    (credential("idB", "sc"), None),
+                ],
+                vec![],
+                vec![
+                    "rg unchanged".to_owned(),
+                    format!("idA failed 1: {credential_error}"),
+                    format!("ns/sa failed 2: {credential_error}"),
+                    "ns/sb unchanged".to_owned(),
+                    format!("idB failed: {not_done}"),
+                    format!("ns/sc failed: {not_done}"),
+                ],
+                vec![
+                    format!("Warning ns/sa IdentityFailed: no identity idA: {credential_error}"),
+                    ended.to_owned(),
+                ],
+            ),
+            (
+                "the group fails",
+                vec![(group(), failed("1")), (identity("idB"), None)],
+                vec![],
+                vec![
+                    "rg failed 1: create ResourceGroup rg: no right".to_owned(),
+                    "idA unchanged".to_owned(),
+                    "ns/sa unchanged".to_owned(),
+                    "ns/sb unchanged".to_owned(),
+                    format!("idB failed: {not_done}"),
+                    "ns/sc unchanged".to_owned(),
+                ],
+                vec![ended.to_owned()],
+            ),
+        ];
+        for (name, steps, adopted, said, heard) in table {
+            let (plan, taken) = run(steps, adopted);
+            let has_failed = |taken: &Taken| matches!(taken.end, End::Failed { .. });
+            let error = taken.iter().any(has_failed).then(|| "no right".to_owned());
+            let report = report(&desired(), Some(&plan), &taken, error);
+            assert_eq!(lines(&report), said, "{name}");
+            assert_eq!(events(&notices(&report, &taken)), heard, "{name}");
+        }
+        let none = report(&desired(), None, &[], Some("no plan".to_owned()));
+        assert_eq!(
+            json!(none),
+            json!({"done": false, "error": "no plan", "identities": []})
+        );
+    }
+
+    #[test]
+    fn json_has_a_field_for_each_value() {
+        let steps = vec![
+            (identity("idB"), done("1")),
+            (credential("idB", "sc"), failed("2")),
+        ];
+        let (plan, taken) = run(steps, vec![]);
+        let mut desired = desired();
+        desired.identities.remove(0);
+        let report = report(&desired, Some(&plan), &taken, Some("no right".to_owned()));
+        let error = "create FederatedCredential idB/c-sc: no right";
+        let expected = json!({
+            "done": false,
+            "error": "no right",
+            "resourceGroup": {"name": "rg", "outcome": "unchanged"},
+            "identities": [{
+                "name": "idB", "outcome": "failed", "correlationIds": ["1"], "error": error,
+                "serviceAccounts": [{
+                    "namespace": "ns", "name": "sc", "outcome": "failed", "correlationIds": ["2"], "error": error,
+                }],
+            }],
+        });
+        assert_eq!(json!(report), expected);
+    }
+}

@@ -102,6 +102,7 @@ pub fn planned(group_is_there: bool) -> Plan {
             ),
         ]),
         ledger: Ledger::default(),
+        no_ledger_namespace: None,
     };
     plan(&desired, &observed).unwrap()
 }

@@ -1,5 +1,6 @@
 //! Whole runs against the simulated Azure and API server: every call of a run is once its last.
 
+mod binary;
 mod custom_cloud;
 mod memory;
 mod scene;
