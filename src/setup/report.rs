@@ -334,8 +334,10 @@ identities:
         })
     }
 
+    type Steps = Vec<(Step, Option<End>)>;
+
     /// A plan of these steps, and those of them that ended.
-    fn run(steps: Vec<(Step, Option<End>)>, adopted: Vec<Adopted>) -> (Plan, Vec<Taken>) {
+    fn run(steps: Steps, adopted: Vec<Adopted>) -> (Plan, Vec<Taken>) {
         let taken = steps.iter().filter_map(|(step, end)| {
             let (step, end) = (step.clone(), end.clone()?);
             Some(Taken { step, end })
@@ -401,13 +403,7 @@ identities:
         };
         let well = |counts: &str| format!("Normal report SetupDone: identities: {counts}");
         // the steps and how they ended, what was adopted before, what the report and the Events say
-        let table: [(
-            &str,
-            Vec<(Step, Option<End>)>,
-            Vec<Adopted>,
-            Vec<String>,
-            Vec<String>,
-        ); 6] = [
+        let table: [(&str, Steps, Vec<Adopted>, Vec<String>, Vec<String>); 6] = [
             (
                 "nothing to do",
                 vec![],

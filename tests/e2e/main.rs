@@ -13,8 +13,11 @@ mod api;
 mod certificate;
 #[path = "../support/cluster.rs"]
 mod cluster;
+mod job;
 #[path = "../support/kubelet.rs"]
 mod kubelet;
+#[path = "../support/manifests.rs"]
+mod manifests;
 mod neighbours;
 mod reference;
 mod setup;
@@ -35,7 +38,7 @@ use suite::Case;
 use world::World;
 
 /// Each case may rely on the ones before it.
-const CASES: [Case<World>; 25] = [
+const CASES: [Case<World>; 29] = [
     (
         "setup makes identity, credential and annotations",
         |world| world.setup_applies().boxed_local(),
@@ -126,6 +129,20 @@ const CASES: [Case<World>; 25] = [
         "each right of manifests/base is needed, and named where it is missing",
         |world| world.each_right_is_needed().boxed_local(),
     ),
+    (
+        "setup's Job has the rights it needs and no other",
+        |world| world.jobs_rights_are_least().boxed_local(),
+    ),
+    (
+        "setup's Job runs by rights in its namespaces alone",
+        |world| world.rights_in_namespaces_do().boxed_local(),
+    ),
+    ("the Job that verifies has the rights it needs", |world| {
+        world.verifying_rights_are_least().boxed_local()
+    }),
+    ("the Job that destroys has the rights it needs", |world| {
+        world.destroying_rights_are_least().boxed_local()
+    }),
 ];
 
 fn main() {

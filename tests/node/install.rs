@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::api::{collection, until};
-use crate::world::{SERVICE_ACCOUNT, SYSTEM, WALK, World, documents};
+use crate::manifests::documents;
+use crate::world::{SERVICE_ACCOUNT, SYSTEM, WALK, World};
 
 impl World {
     pub async fn install(&self) {

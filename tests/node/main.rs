@@ -18,6 +18,8 @@ mod figures;
 mod healing;
 mod image;
 mod install;
+#[path = "../support/manifests.rs"]
+mod manifests;
 mod pods;
 mod security;
 #[path = "../support/suite.rs"]

@@ -132,9 +132,3 @@ pub fn run(command: &mut Command) -> String {
     assert!(output.status.success(), "{command:?}: {printed}");
     String::from_utf8(output.stdout).unwrap()
 }
-
-/// The documents of a YAML file.
-pub fn documents(file: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(file).unwrap();
-    serde_saphyr::from_multiple(&text).unwrap()
-}
