@@ -32,7 +32,7 @@ pub struct Cluster {
 pub enum ClusterError {
     /// A permission is missing.
     #[error(
-        "{operation}: forbidden: {message}; bind the setup job's role to the signed-in account"
+        "{operation}: forbidden: {message}; bind the roles of manifests/setup to the signed-in account"
     )]
     Forbidden {
         /// The call.

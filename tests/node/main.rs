@@ -22,6 +22,7 @@ mod install;
 mod manifests;
 mod pods;
 mod security;
+mod setup_job;
 #[path = "../support/suite.rs"]
 mod suite;
 #[path = "../support/mod.rs"]
@@ -36,7 +37,7 @@ use futures::FutureExt;
 use suite::Case;
 use world::World;
 
-const CASES: [Case<World>; 15] = [
+const CASES: [Case<World>; 18] = [
     ("the walk's pod gets the identity's tokens", |world| {
         world.walk_pod_gets_tokens().boxed_local()
     }),
@@ -63,6 +64,17 @@ const CASES: [Case<World>; 15] = [
     ("a Job completes by itself", |world| {
         world.job_completes().boxed_local()
     }),
+    ("setup runs as a Job, and again without a write", |world| {
+        world.setup_runs_as_a_job().boxed_local()
+    }),
+    (
+        "setup's Job goes on where a pod of it was killed",
+        |world| world.setups_job_goes_on().boxed_local(),
+    ),
+    (
+        "setup's Job with a wrong config is not tried again",
+        |world| world.wrong_config_is_final().boxed_local(),
+    ),
     ("a Deployment rolls with no failed request", |world| {
         world.deployment_rolls().boxed_local()
     }),

@@ -1,9 +1,8 @@
 //! The world of the cases: a real node, a simulated Azure that its pods reach, our webhook installed on it.
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::api::Api;
 use crate::cluster::Cluster;

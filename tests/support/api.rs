@@ -61,6 +61,17 @@ impl Api {
         json_of(reply).await
     }
 
+    /// Makes or changes an object, as `kubectl apply --server-side` does.
+    pub async fn apply(&self, path: &str, object: &Value) -> Value {
+        let path = format!("{path}?fieldManager=kubectl");
+        let request = Request::patch(&path).header("content-type", "application/apply-patch+yaml");
+        let reply = self.send(request, &object.to_string()).await;
+        let ok = reply.status().is_success();
+        let stored = json_of(reply).await;
+        assert!(ok, "{path}: {stored}");
+        stored
+    }
+
     pub async fn get(&self, path: &str) -> Value {
         json_of(self.send(Request::get(path), "").await).await
     }
