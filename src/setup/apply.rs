@@ -141,11 +141,11 @@ impl<'a> Run<'a> {
     }
 
     async fn take(&self, step: &'a Step, lane: &mut Lane<'a>) -> Result<Outcome, ApplyError> {
+        self.journal.begin(step);
         if step.is_paced() {
             let own = &mut lane.turns;
             self.pacer.turn_of(own, self.rates.identity).await;
         }
-        self.journal.begin(step);
         let start = Instant::now();
         let outcome = self.writer.carry_out(step, &mut lane.made).await;
         self.journal.end(step, start.elapsed(), &outcome);

@@ -192,6 +192,7 @@ impl Run<'_> {
             if self.stop.is_cancelled() {
                 break;
             }
+            self.progress.begin(undo);
             if undo.is_paced() {
                 self.pacer.turn_of(&mut turns, self.rates.identity).await;
             }
@@ -211,7 +212,6 @@ impl Run<'_> {
     }
 
     async fn take(&self, undo: &Undo) -> Result<Option<String>, ApplyError> {
-        self.progress.begin(undo);
         let start = Instant::now();
         let outcome = self.carry_out(&undo.act).await;
         let took = start.elapsed();

@@ -18,7 +18,7 @@ impl Progress {
         Self(screen.bar(steps))
     }
 
-    /// Shows a step that begins.
+    /// Shows a step that begins, or waits for its turn.
     pub fn begin(&self, step: &impl Display) {
         self.0.set_message(step.to_string());
     }
