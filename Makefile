@@ -67,14 +67,14 @@ demo: ## Walk from an annotated pod to an Azure token on this machine, all simul
 	cargo build --workspace --locked --bin identity-injector --example demo
 	$${CARGO_TARGET_DIR:-target}/debug/examples/demo
 
-e2e: cluster reference ## Walk on a real Kubernetes API server (needs Go), against a simulated Azure
+e2e: cluster kubectl reference ## Walk on a real Kubernetes API server (needs Go), against a simulated Azure
 	cargo test --workspace --locked --test e2e
 
 node-images: static ## Build what the images of e2e-node are made of
 	RUSTFLAGS='$(IMAGE_FLAGS)' cargo build --release --locked --target $(MUSL_amd64) -p app
 	cargo build --workspace --locked --bin image
 
-e2e-node: node node-images ## Walk on a real node, with real pods (needs root, Go, runc, nft), against a simulated Azure
+e2e-node: node kubectl node-images ## Walk on a real node, with real pods (needs root, Go, runc, nft), against a simulated Azure
 	cargo test --workspace --locked --test node -- $(ONLY)
 
 walk: cluster kubectl $(SDK)/azure-cli/installed ## Walk the AKS article by the real az CLI and kubectl, and again by setup (needs root, Go, Python)
@@ -121,7 +121,7 @@ kind-up: kind-engine image ## Start a cluster by kind in the background, the ima
 	tests/kind/bin/cluster node --detach --dir $(KIND) --image target/image/identity-injector-$(ARCH).tar
 	@echo 'export KUBECONFIG=$(KIND)/kubeconfig'
 
-kind-e2e: kind-engine node-images ## Run the cases of e2e-node on a cluster by kind (needs root and a container engine)
+kind-e2e: kind-engine kubectl node-images ## Run the cases of e2e-node on a cluster by kind (needs root and a container engine)
 	CLUSTER=tests/kind/bin/cluster cargo test --workspace --locked --test node -- $(ONLY)
 
 kind-down: kind-engine ## End that cluster, or one that was left behind

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::json;
 use tokio::time::sleep;
 
@@ -12,6 +12,8 @@ use super::cluster::{Cluster, ClusterError};
 use super::ledger::{Change, Ledger};
 use crate::names::{FIELD_MANAGER, LEDGER};
 
+/// Who makes the ConfigMap, and owns nothing of it.
+const MAKER: &str = "identity-injector-ledger";
 /// How often a write is tried that another run's write crosses.
 const TRIES: u32 = 20;
 
@@ -161,22 +163,23 @@ impl<'a> Book<'a> {
             .await?)
     }
 
-    /// Makes an empty one: an apply can't tell "make it" from "change it".
+    /// Makes an empty one, if none came meanwhile. By apply, as a right to create is bound to a name for that alone;
+    /// by another manager, as one's own apply without data takes the data away.
     async fn create(&self) -> Result<(), BookError> {
-        let mut map = ConfigMap::default();
-        map.metadata.name = Some(LEDGER.to_owned());
-        let how = PostParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-            ..PostParams::default()
-        };
+        let patch = Patch::Apply(json!({
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": LEDGER},
+        }));
         let maps = self.maps();
-        let asked = maps.create(&how, &map);
+        let how = PatchParams::apply(MAKER);
+        let asked = maps.patch(LEDGER, &how, &patch);
         match self
             .cluster
-            .ask(format!("POST {}", self.name()), asked)
+            .ask(format!("PATCH {}", self.name()), asked)
             .await
         {
-            Ok(_) | Err(ClusterError::Conflict { .. }) => Ok(()),
+            Ok(_) => Ok(()),
             Err(ClusterError::Refused { code: 404, .. }) => Err(BookError::NoNamespace(
                 self.cluster.ledger_namespace.clone(),
             )),

@@ -4,15 +4,16 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::api::collection;
 use crate::api::text_of;
+use crate::manifests::documents;
+use crate::rights::{Right, rights};
 use crate::support::free_port;
-use crate::webhook::{CONFIGURATIONS, Replica, documents, probe};
+use crate::webhook::{CONFIGURATIONS, Replica, probe};
 use crate::world::{SYSTEM, World, until};
 
-const CLUSTER_ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/identity-injector";
 const NEWEST: &str = "no authority but the newest";
 
 impl World {
@@ -135,47 +136,13 @@ impl World {
         for replica in &self.webhook.replicas {
             replica.end();
         }
-        let mut roles = documents("manifests/base/rbac.yaml");
-        roles.retain(|object| object["rules"].is_array());
-        let mut rights = 0;
-        for role in &roles {
-            for (index, rule) in role["rules"].as_array().unwrap().iter().enumerate() {
-                for right in rights_of(rule) {
-                    self.put_role(&without(role, index, &right)).await;
-                    until("the right is gone", async || !self.may(&right).await).await;
-                    self.lacks(&right).await;
-                    rights += 1;
-                }
-            }
-            self.put_role(role).await;
+        let rights = rights(&documents("manifests/base/rbac.yaml"));
+        for right in &rights {
+            let account = format!("{SYSTEM}:identity-injector");
+            let lacks = async || self.lacks(right).await;
+            self.lacking(&account, right, lacks).await;
         }
-        println!("       {rights} rights, each needed");
-    }
-
-    async fn put_role(&self, role: &Value) {
-        let path = match role["kind"] == "Role" {
-            true => CLUSTER_ROLE.replace("clusterroles", &format!("namespaces/{SYSTEM}/roles")),
-            false => CLUSTER_ROLE.to_owned(),
-        };
-        self.api
-            .patch(&path, &json!({"rules": role["rules"]}))
-            .await;
-    }
-
-    async fn may(&self, right: &Right) -> bool {
-        let review = json!({
-            "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
-            "spec": {
-                "user": format!("system:serviceaccount:{SYSTEM}:identity-injector"),
-                "resourceAttributes": {
-                    "namespace": SYSTEM, "verb": right.verb, "group": right.group,
-                    "resource": right.resource, "name": right.name,
-                },
-            },
-        });
-        let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-        let answer = self.api.post(path, &review.to_string()).await.unwrap();
-        answer["status"]["allowed"] == true
+        println!("       {} rights, each needed", rights.len());
     }
 
     /// A replica that has everything to do says in its log, or in an answer, that it may not.
@@ -189,7 +156,7 @@ impl World {
             json!([{"op": "add", "path": "/webhooks/0/clientConfig/caBundle", "value": ""}]);
         self.api.patch_json(&configuration, &blank).await;
         let replica = self.webhook.replica(free_port());
-        let needle = format!("cannot {} resource \"{}\"", right.verb, right.resource);
+        let needle = right.missed();
         let start = Instant::now();
         let mut rotates = false;
         loop {
@@ -243,50 +210,4 @@ impl Replica {
             Err(_) => String::new(),
         }
     }
-}
-
-struct Right {
-    verb: String,
-    group: String,
-    resource: String,
-    /// Empty where the rule names none.
-    name: String,
-}
-
-fn rights_of(rule: &Value) -> Vec<Right> {
-    let list = |key: &str| {
-        let list = rule[key].as_array().into_iter().flatten();
-        list.map(|it| it.as_str().unwrap().to_owned())
-            .collect::<Vec<_>>()
-    };
-    let right = |verb: &String, resource: &String| Right {
-        verb: verb.clone(),
-        group: list("apiGroups").join(""),
-        resource: resource.clone(),
-        name: list("resourceNames").join(""),
-    };
-    let (verbs, resources) = (list("verbs"), list("resources"));
-    let pairs = resources
-        .iter()
-        .flat_map(|it| verbs.iter().map(move |verb| right(verb, it)));
-    pairs.collect()
-}
-
-/// A role whose rule does not give that right.
-fn without(role: &Value, rule: usize, right: &Right) -> Value {
-    let mut less = role.clone();
-    let rules = less["rules"].as_array_mut().unwrap();
-    let mut others = rules[rule].clone();
-    let drop = |list: &mut Value, what: &str| {
-        list.as_array_mut().unwrap().retain(|it| it != what);
-        !list.as_array().unwrap().is_empty()
-    };
-    if drop(&mut others["resources"], &right.resource) {
-        rules.push(others);
-    }
-    rules[rule]["resources"] = json!([right.resource]);
-    if !drop(&mut rules[rule]["verbs"], &right.verb) {
-        rules.remove(rule);
-    }
-    less
 }

@@ -8,13 +8,17 @@ use serde_json::{Value, json};
 
 use crate::api::collection;
 use crate::manifests::{documents, kustomized};
-use crate::world::{BINARY, World, text, until};
+use crate::rights::rights;
+use crate::world::{BINARY, World, text};
 
 /// Stands for identity-injector-system, which other cases use.
 const NAMESPACE: &str = "job";
 /// The config's namespace.
 const APPS: &str = "job-apps";
-const ACCOUNT: &str = "identity-injector-setup";
+const NAME: &str = "identity-injector-setup";
+const ACCOUNT: &str = "job:identity-injector-setup";
+const LEDGER: &str = "/api/v1/namespaces/job/configmaps/identity-injector-setup";
+const REPORT: &str = "/api/v1/namespaces/job/configmaps/identity-injector-setup-report";
 const CONFIG: &str = "
 subscription: 5ab5c21b-7101-4000-8000-000000000001
 resourceGroup: {name: job, location: westus2}
@@ -26,21 +30,13 @@ identities:
 /// A ServiceAccount that setup makes.
 const MADE: &str = "/api/v1/namespaces/job-apps/serviceaccounts/made";
 
-/// One verb of one rule of a role.
-#[derive(Debug)]
-struct Right {
-    role: Value,
-    rule: usize,
-    verb: String,
-}
-
 impl World {
     pub async fn jobs_rights_are_least(&self) {
         self.api.namespace(NAMESPACE, json!({})).await;
         self.api.namespace(APPS, json!({})).await;
         let objects = self.make("manifests/setup").await;
         let kinds: Vec<_> = objects.iter().map(|object| &object["kind"]).collect();
-        assert_eq!(kinds.len(), 9, "{kinds:?}");
+        assert_eq!(kinds.len(), 7, "{kinds:?}");
         let ended = self.as_job("apply").await;
         assert!(ended.status.success(), "{}", text(&ended));
         assert!(!text(&ended).contains("WARN"), "{}", text(&ended));
@@ -54,12 +50,7 @@ impl World {
 
     /// The report, and the Events of it and of the ServiceAccount.
     async fn assert_told(&self) {
-        let map = self
-            .api
-            .get(&format!(
-                "/api/v1/namespaces/{NAMESPACE}/configmaps/{ACCOUNT}-report"
-            ))
-            .await;
+        let map = self.api.get(REPORT).await;
         let report: Value =
             serde_json::from_str(map["data"]["report.json"].as_str().unwrap()).unwrap();
         assert_eq!(report["done"], true, "{report}");
@@ -101,14 +92,11 @@ impl World {
     pub async fn rights_in_namespaces_do(&self) {
         let roles = "/apis/rbac.authorization.k8s.io/v1";
         self.api
-            .delete(&format!("{roles}/clusterrolebindings/{ACCOUNT}"))
+            .delete(&format!("{roles}/clusterrolebindings/{NAME}"))
             .await;
-        let subjects = json!([{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}]);
+        let subjects = json!([{"kind": "ServiceAccount", "name": NAME, "namespace": NAMESPACE}]);
         let role = |name: &str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name});
-        let mut first = self
-            .api
-            .get(&format!("{roles}/clusterroles/{ACCOUNT}"))
-            .await;
+        let mut first = self.api.get(&format!("{roles}/clusterroles/{NAME}")).await;
         first["metadata"] = json!({"name": "first"});
         first["rules"].as_array_mut().unwrap().truncate(1);
         let bound = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
@@ -117,13 +105,14 @@ impl World {
         self.create(&bound).await;
         for namespace in [NAMESPACE, APPS] {
             let bound = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-                "metadata": {"name": "all", "namespace": namespace}, "roleRef": role(ACCOUNT), "subjects": subjects});
+                "metadata": {"name": "all", "namespace": namespace}, "roleRef": role(NAME), "subjects": subjects});
             self.create(&bound).await;
         }
         let patch = |namespace| json!({"verb": "patch", "resource": "serviceaccounts", "namespace": namespace});
-        self.until_allowed(&patch("plain"), false).await;
-        self.until_allowed(&patch(APPS), true).await;
-        self.until_allowed(
+        self.until_may(ACCOUNT, &patch("plain"), false).await;
+        self.until_may(ACCOUNT, &patch(APPS), true).await;
+        self.until_may(
+            ACCOUNT,
             &json!({"verb": "get", "resource": "namespaces", "name": APPS}),
             true,
         )
@@ -150,43 +139,38 @@ impl World {
             .await;
         let ended = self.as_job("destroy").await;
         assert!(ended.status.success(), "{}", text(&ended));
-        let ledger = format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{ACCOUNT}");
-        for path in [MADE, &ledger] {
+        for path in [MADE, LEDGER] {
             assert_eq!(self.api.get(path).await["code"], 404, "{path}");
         }
     }
 
-    /// So that there is something to do again, at the cluster alone.
+    /// Something is to be done again, at the cluster alone.
     async fn unmake(&self) {
-        if self.api.get(MADE).await["code"] != 404 {
-            self.api.delete(MADE).await;
+        for path in [MADE, LEDGER, REPORT] {
+            if self.api.get(path).await["code"] != 404 {
+                self.api.delete(path).await;
+            }
         }
     }
 
-    /// That each verb of the roles among these objects, taken away, is missed with a sentence that names it.
+    /// Each verb of the roles among these objects, taken away, is missed with a sentence that names it.
     async fn assert_least(&self, objects: &[Value], run: impl AsyncFn() -> Output) {
         let rights = rights(objects);
         assert!(!rights.is_empty());
-        for right in rights {
-            self.api.patch(&right.path(), &right.role_without()).await;
-            self.until_allowed(&right.attributes(), false).await;
-            let ended = run().await;
-            let printed = text(&ended);
+        for right in &rights {
+            let ended = self.lacking(ACCOUNT, right, &run).await;
+            let (printed, missed) = (text(&ended), right.missed());
             // An Event that can't be written is no failure.
-            let is_event = right.resource() == "events";
-            assert_eq!(ended.status.success(), is_event, "{right:?}: {printed}");
-            let said = format!("cannot {} resource \"{}\"", right.verb, right.resource());
-            assert!(printed.contains(&said), "{right:?}: {printed}");
-            self.api
-                .patch(&right.path(), &json!({"rules": right.role["rules"]}))
-                .await;
-            self.until_allowed(&right.attributes(), true).await;
+            let is_event = right.resource == "events";
+            assert_eq!(ended.status.success(), is_event, "{missed}: {printed}");
+            assert!(printed.contains(&missed), "{missed}: {printed}");
         }
+        println!("       {} rights, each needed", rights.len());
     }
 
     /// Makes what is in a folder, but the Job, which is only shown.
     async fn make(&self, folder: &str) -> Vec<Value> {
-        let objects = kustomized(Path::new(folder));
+        let objects = kustomized(folder, "make e2e");
         let text = Value::Array(objects)
             .to_string()
             .replace("identity-injector-system", NAMESPACE);
@@ -199,9 +183,9 @@ impl World {
 
     /// The same, for what a folder adds to manifests/setup.
     async fn make_rest(&self, folder: &str) -> Vec<Value> {
-        let whole = kustomized(Path::new(folder));
-        let rest = documents(&Path::new(folder).join("rbac.yaml"));
-        assert_eq!(whole.len(), 9 + rest.len(), "{folder}");
+        let whole = kustomized(folder, "make e2e");
+        let rest = documents(Path::new(folder).join("rbac.yaml"));
+        assert_eq!(whole.len(), 7 + rest.len(), "{folder}");
         let job = whole.iter().find(|object| object["kind"] == "Job").unwrap();
         self.create(job).await;
         let text = Value::Array(rest)
@@ -230,24 +214,9 @@ impl World {
         assert_eq!(warnings, [""; 0], "{object}");
     }
 
-    /// Whether the Job's ServiceAccount may, as the API server sees it once it has seen the roles.
-    async fn until_allowed(&self, attributes: &Value, allowed: bool) {
-        let user = format!("system:serviceaccount:{NAMESPACE}:{ACCOUNT}");
-        let review = json!({
-            "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
-            "spec": {"user": user, "groups": ["system:serviceaccounts"], "resourceAttributes": attributes},
-        });
-        let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-        until("the roles are known", async || {
-            let reviewed = self.api.post(path, &review.to_string()).await.unwrap();
-            reviewed["status"]["allowed"] == allowed
-        })
-        .await;
-    }
-
     /// Setup with a token of the Job's ServiceAccount.
     async fn as_job(&self, command: &str) -> Output {
-        let path = format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{ACCOUNT}/token");
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{NAME}/token");
         let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": []}});
         let token = self.api.post(&path, &request.to_string()).await.unwrap();
         let [mut kubeconfig] = documents(&self.cluster.kubeconfig).try_into().unwrap();
@@ -269,7 +238,7 @@ impl World {
             .env("SETUP_CONFIG", folder.join("job.yaml"))
             .env("SETUP_KUBECONFIG", folder.join("job.kubeconfig"))
             .env("SETUP_LEDGER_NAMESPACE", NAMESPACE)
-            .env("SETUP_REPORT", format!("{ACCOUNT}-report"))
+            .env("SETUP_REPORT", format!("{NAME}-report"))
             .env("SETUP_SETTLE", "0")
             .env("AZURE_TENANT_ID", azure.tenant)
             .env("AZURE_CLIENT_ID", azure.client_id)
@@ -278,69 +247,5 @@ impl World {
         tokio::task::spawn_blocking(move || binary.output().unwrap())
             .await
             .unwrap()
-    }
-}
-
-fn rights(objects: &[Value]) -> Vec<Right> {
-    let is_role = |object: &&Value| {
-        ["Role", "ClusterRole"]
-            .map(Value::from)
-            .contains(&object["kind"])
-    };
-    let mut rights = Vec::new();
-    for role in objects.iter().filter(is_role) {
-        for (rule, content) in role["rules"].as_array().unwrap().iter().enumerate() {
-            for field in ["apiGroups", "resources"] {
-                assert_eq!(content[field].as_array().unwrap().len(), 1, "{role}");
-            }
-            for verb in content["verbs"].as_array().unwrap() {
-                let verb = verb.as_str().unwrap().to_owned();
-                let role = role.clone();
-                rights.push(Right { role, rule, verb });
-            }
-        }
-    }
-    rights
-}
-
-impl Right {
-    fn content(&self) -> &Value {
-        &self.role["rules"][self.rule]
-    }
-
-    fn resource(&self) -> &str {
-        self.content()["resources"][0].as_str().unwrap()
-    }
-
-    /// The role's path in the API.
-    fn path(&self) -> String {
-        let name = self.role["metadata"]["name"].as_str().unwrap();
-        format!("{}/{name}", collection(&self.role, NAMESPACE).unwrap())
-    }
-
-    /// A patch that takes this right from it.
-    fn role_without(&self) -> Value {
-        let mut rules = self.role["rules"].clone();
-        let verbs = rules[self.rule]["verbs"].as_array_mut().unwrap();
-        verbs.retain(|verb| *verb != self.verb);
-        if verbs.is_empty() {
-            rules.as_array_mut().unwrap().remove(self.rule);
-        }
-        json!({"rules": rules})
-    }
-
-    /// What it allows, as a SubjectAccessReview asks for it.
-    fn attributes(&self) -> Value {
-        let content = self.content();
-        let mut resource = self.resource().split('/');
-        let namespace = if self.role["kind"] == "Role" {
-            NAMESPACE
-        } else {
-            APPS
-        };
-        json!({
-            "verb": self.verb, "group": content["apiGroups"][0], "resource": resource.next(), "subresource": resource.next(),
-            "name": content["resourceNames"][0], "namespace": namespace,
-        })
     }
 }

@@ -20,6 +20,7 @@ mod kubelet;
 mod manifests;
 mod neighbours;
 mod reference;
+mod rights;
 mod setup;
 #[path = "../support/suite.rs"]
 mod suite;

@@ -1,6 +1,5 @@
 //! Our webhook on the node: manifests/base, with the simulated Azure's address.
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -45,7 +44,7 @@ impl World {
     }
 
     pub async fn create_all(&self, file: &str, change: impl Fn(&mut Value)) {
-        for mut object in documents(Path::new(file)) {
+        for mut object in documents(file) {
             change(&mut object);
             self.create(&object).await;
         }

@@ -1,6 +1,5 @@
 //! Setup as a Job: manifests/setup on the node, signed in as an identity of its own.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -224,7 +223,7 @@ impl World {
     /// Applies a folder of manifests, as it stands but for what is wanted; gives the Job's path.
     async fn start_job(&self, wanted: &Wanted<'_>) -> String {
         let mut started = String::new();
-        for mut object in kustomized(Path::new(wanted.folder)) {
+        for mut object in kustomized(wanted.folder, "make e2e-node") {
             let name = object["metadata"]["name"].as_str().unwrap().to_owned();
             let path = format!("{}/{name}", collection(&object, SYSTEM).unwrap());
             if name == "identity-injector-setup-config" {

@@ -127,7 +127,6 @@ pub fn collection(object: &Value, namespace: &str) -> Option<String> {
             );
         }
         "Deployment" => "/apis/apps/v1",
-        "Role" | "RoleBinding" => "/apis/rbac.authorization.k8s.io/v1",
         "Job" | "CronJob" => "/apis/batch/v1",
         "Role" | "RoleBinding" => "/apis/rbac.authorization.k8s.io/v1",
         "Lease" => "/apis/coordination.k8s.io/v1",

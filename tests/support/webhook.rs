@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::api::{Api, collection, text_of, until};
+use crate::manifests::documents;
 use crate::support::{Program, free_port};
 
 pub const CONFIGURATIONS: &str =
@@ -77,7 +78,7 @@ impl Webhook {
 
     async fn install(&self) {
         for file in ["namespace", "rbac", "certificate", "service"] {
-            for object in documents(&format!("manifests/base/{file}.yaml")) {
+            for object in documents(format!("manifests/base/{file}.yaml")) {
                 let object = object.to_string().replace(SYSTEM, self.namespace);
                 let object: Value = serde_json::from_str(&object).unwrap();
                 let path = collection(&object, self.namespace).unwrap();
@@ -178,10 +179,4 @@ impl Webhook {
 pub fn probe() -> String {
     let pod = include_str!("../walk/pod.yaml").replace("httpbin-pod", "probe");
     pod.replace("workload-identity-sa", "default")
-}
-
-/// The documents of a YAML file.
-pub fn documents(file: &str) -> Vec<Value> {
-    let text = std::fs::read_to_string(file).unwrap();
-    serde_saphyr::from_multiple(&text).unwrap()
 }

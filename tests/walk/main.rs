@@ -17,6 +17,8 @@ mod cluster;
 mod end;
 #[path = "../support/kubelet.rs"]
 mod kubelet;
+#[path = "../support/manifests.rs"]
+mod manifests;
 #[path = "../support/network.rs"]
 mod network;
 mod shell;
