@@ -37,10 +37,8 @@ impl World {
             by_secret: false,
         };
         self.run_job(&wanted).await;
-        let account = self
-            .api
-            .get(&format!("/api/v1/namespaces/{APPS}/serviceaccounts/sa"))
-            .await;
+        let account_path = format!("/api/v1/namespaces/{APPS}/serviceaccounts/sa");
+        let account = self.api.get(&account_path).await;
         let identity = arm(&self.azure, Method::GET, &self.identity("done"), None).await;
         assert_eq!(
             account["metadata"]["annotations"]["azure.workload.identity/client-id"],
@@ -73,6 +71,15 @@ impl World {
         wanted.folder = "manifests/setup-verify";
         self.run_job(&wanted).await;
         assert_eq!(self.writes("done"), [""; 0]);
+        wanted.folder = "manifests/setup-destroy";
+        self.run_job(&wanted).await;
+        assert_eq!(self.api.get(&account_path).await["code"], 404);
+        let deleted = self.writes("done");
+        let group = deleted.last().unwrap().to_lowercase();
+        assert!(
+            group.starts_with("delete ") && group.contains("/resourcegroups/done?"),
+            "{deleted:?}"
+        );
         let signed_in = self
             .azure
             .journal()
