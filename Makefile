@@ -24,6 +24,7 @@ VERSION_FLAGS := $(addprefix -X k8s.io/component-base/version.,gitVersion=v$(KUB
 .PHONY: help build static image dockerfile check pure deny test demo e2e e2e-node cluster reference kubectl test-cluster node node-up node-down test-node redirect
 .PHONY: sdk walk arm-sdk terraform fuzz bench bless clean
 .PHONY: keys node-images kubeadm kind kind-engine kind-up kind-e2e kind-down test-kind
+.PHONY: chart chart-tools
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,7 +44,7 @@ image: static ## Build the container image as an OCI archive, without a containe
 dockerfile: image ## Check that the Dockerfile makes the same image (needs buildah, no engine)
 	python3 tests/image/dockerfile.py $(ARCH)
 
-check: pure keys deny ## Check format, lints, purity of the engine, that no key is in git, licences and bans of dependencies
+check: pure keys deny chart ## Check format, lints, purity of the engine, that no key is in git, licences and bans of dependencies, the Helm chart
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
@@ -56,6 +57,14 @@ keys: ## Check that no private key is in git: as PEM, or in a Secret, whose base
 
 deny: $(CARGO_DENY) ## Check licences, bans and sources of dependencies
 	$(CARGO_DENY) --locked check bans licenses sources
+
+chart: chart-tools ## Check that the Helm chart installs what kustomize does, uses each value, names each wrong one (needs Go)
+	tests/chart/bin/helm lint --quiet --strict manifests/chart
+	cargo test --workspace --locked --test chart
+
+chart-tools: ## Build helm, kustomize and Prometheus's reader of rules from Go modules
+	cd tests/chart && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/ tool
+	cd tests/chart/rules && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o ../bin/rules .
 
 $(CARGO_DENY):
 	cargo install cargo-deny --version 0.20.2 --locked --root target/tools
@@ -190,4 +199,4 @@ bless: ## Write the golden cases and emitted texts anew, to be reviewed as code
 
 clean: ## Remove what was built
 	cargo clean
-	rm -rf tests/cluster/bin tests/kind/bin
+	rm -rf tests/chart/bin tests/cluster/bin tests/kind/bin

@@ -314,3 +314,26 @@ fn buckets() -> Vec<f64> {
         .chain(rest)
         .collect()
 }
+
+/// What the chart's rules and dashboard ask Prometheus for is measured.
+#[tokio::test]
+async fn the_chart_asks_for_what_there_is() {
+    let world = World::start(&[]).await;
+    world.review(pod("app")).await;
+    let (_, metrics) = world.get("/metrics").await;
+    let mut asked = 0;
+    for file in ["dashboard.json", "templates/monitoring.yaml"] {
+        let text = std::fs::read_to_string(format!("manifests/chart/{file}")).unwrap();
+        for (start, _) in text.match_indices("azwi_") {
+            let is_part = |c: char| c.is_ascii_lowercase() || c == '_';
+            let name = text[start..].split(|c| !is_part(c)).next().unwrap();
+            let is_measured = metrics.lines().any(|it| {
+                it.strip_prefix(name)
+                    .is_some_and(|rest| rest.starts_with(['{', ' ']))
+            });
+            assert!(is_measured, "{file}: {name}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 0);
+}

@@ -18,7 +18,6 @@ app.kubernetes.io/name: identity-injector
 
 {{- /* Variables of the webhook, by name; an empty one is left out. */ -}}
 {{- define "identity-injector.variables" -}}
-{{- $ := . -}}
 WEBHOOK_BIND: {{ printf "%s:%v" .Values.listenAddress .Values.ports.webhook | quote }}
 WEBHOOK_HEALTH: {{ printf "%s:%v" .Values.listenAddress .Values.ports.health | quote }}
 WEBHOOK_DRAIN_DELAY: {{ .Values.drainDelaySeconds | quote }}
@@ -51,7 +50,16 @@ LOG_LEVEL: {{ .Values.log.level | quote }}
 {{- $variables := include "identity-injector.variables" . | fromYaml }}
 {{- range .Values.extraEnv }}
 {{- if or (hasKey $variables .name) (eq .name "POD_NAMESPACE") }}
-{{- fail (printf "extraEnv: %s is set by another value of this chart" .name) }}
+{{- fail (printf "extraEnv: %s is set by this chart" .name) }}
+{{- end }}
+{{- end }}
+{{- $labels := include "identity-injector.labels" . | fromYaml }}
+{{- $given := dict "podLabels" .Values.podLabels "webhookLabels" .Values.webhookLabels
+  "serviceMonitor.labels" .Values.serviceMonitor.labels "prometheusRule.labels" .Values.prometheusRule.labels
+  "dashboard.labels" .Values.dashboard.labels }}
+{{- range $value, $set := $given }}
+{{- range $label, $_ := $set }}
+{{- if hasKey $labels $label }}{{ fail (printf "%s: %s is set by this chart" $value $label) }}{{ end }}
 {{- end }}
 {{- end }}
 {{- with .Values.certs }}
