@@ -11,6 +11,8 @@ KIND := $(CURDIR)/target/kind
 SDK := target/sdk
 SDKS := $(addprefix $(SDK)/,python/installed python-legacy/installed azure-cli/installed javascript/installed \
   java/installed go/token go-legacy/token rust/debug/token)
+CERT_MANAGER := cert-manager/cert-manager@v1.21.2
+PROMETHEUS_OPERATOR := prometheus-operator/prometheus-operator@v0.85.0
 MUSL_amd64 := x86_64-unknown-linux-musl
 MUSL_arm64 := aarch64-unknown-linux-musl
 # Where the sources lie must not be in the binary: the same commit gives the same bytes everywhere. The linker folds
@@ -66,6 +68,14 @@ chart-tools: ## Build helm, kustomize and Prometheus's reader of rules from Go m
 	cd tests/chart && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/ tool
 	cd tests/chart/rules && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o ../bin/rules .
 
+# The kinds of the Prometheus operator and of cert-manager, as they release them.
+tests/chart/bin/crds: Makefile
+	go mod download $(addprefix github.com/,$(CERT_MANAGER) $(PROMETHEUS_OPERATOR))
+	mkdir -p $@ && cd $$(go env GOMODCACHE)/github.com && install -m 644 -t $(CURDIR)/$@ \
+	  $(CERT_MANAGER)/deploy/crds/cert-manager.io_certificates.yaml \
+	  $(addprefix $(PROMETHEUS_OPERATOR)/example/prometheus-operator-crd/monitoring.coreos.com_,prometheusrules.yaml servicemonitors.yaml)
+	touch $@
+
 $(CARGO_DENY):
 	cargo install cargo-deny --version 0.20.2 --locked --root target/tools
 
@@ -76,7 +86,7 @@ demo: ## Walk from an annotated pod to an Azure token on this machine, all simul
 	cargo build --workspace --locked --bin identity-injector --example demo
 	$${CARGO_TARGET_DIR:-target}/debug/examples/demo
 
-e2e: cluster kubectl reference ## Walk on a real Kubernetes API server (needs Go), against a simulated Azure
+e2e: cluster kubectl reference chart-tools tests/chart/bin/crds ## Walk on a real Kubernetes API server (needs Go), against a simulated Azure
 	cargo test --workspace --locked --test e2e
 
 node-images: static ## Build what the images of e2e-node are made of

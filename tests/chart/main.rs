@@ -16,15 +16,12 @@ mod schema;
 mod used;
 mod watching;
 
+use render::read;
 use serde_json::Value;
 
 /// All that the chart can do at once.
 fn everything() -> Value {
     read("tests/chart/everything.yaml")
-}
-
-fn read(file: &str) -> Value {
-    serde_saphyr::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
 }
 
 /// `values` with those of `others`, which go before.

@@ -4,8 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::read;
-use crate::render::helm;
+use crate::render::{helm, read};
 
 /// Variables that the chart leaves: where it mounts the certificate, and what only a webhook outside its cluster needs.
 const LEFT: [&str; 2] = ["WEBHOOK_CERT_DIR", "WEBHOOK_KUBECONFIG"];

@@ -3,8 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::read;
-use crate::render::helm;
+use crate::render::{helm, read};
 
 #[derive(Deserialize)]
 struct Row {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::read;
+use crate::render::read;
 
 /// What Kubernetes alone has the schema of.
 const OPEN: [&str; 6] = [

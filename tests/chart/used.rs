@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::render::helm;
-use crate::{everything, merged, read};
+use crate::render::{helm, read};
+use crate::{everything, merged};
 
 #[derive(Deserialize)]
 struct Row {

@@ -5,41 +5,11 @@ use std::process::Command;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::api::{collection, without_api_access};
+use crate::api::without_api_access;
 use crate::support::container;
 use crate::world::{BINARY, SERVICE_ACCOUNT, WALK, World, text};
 
 impl World {
-    pub async fn manifests_are_accepted(&self) {
-        let mut seen = 0;
-        for file in std::fs::read_dir("manifests/base").unwrap() {
-            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
-            for object in serde_saphyr::from_multiple::<Value>(&text).unwrap() {
-                let Some(path) = collection(&object, "plain") else {
-                    continue;
-                };
-                // Dry-run does not store the Namespace that its neighbours are in.
-                let object = object
-                    .to_string()
-                    .replace("identity-injector-system", "plain");
-                let created = self
-                    .api
-                    .post(
-                        &format!("{path}?dryRun=All&fieldValidation=Strict"),
-                        &object,
-                    )
-                    .await;
-                let exists = |status: &Value| status["reason"] == "AlreadyExists";
-                assert!(
-                    created.as_ref().map_or_else(exists, |_| true),
-                    "{created:?}"
-                );
-                seen += 1;
-            }
-        }
-        assert_eq!(seen, 11);
-    }
-
     pub async fn walk_pod_is_patched(&self) {
         let pod = self
             .api

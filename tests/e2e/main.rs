@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod accepted;
 mod admission;
 #[path = "../support/api.rs"]
 mod api;
@@ -20,6 +21,8 @@ mod kubelet;
 mod manifests;
 mod neighbours;
 mod reference;
+#[path = "../support/render.rs"]
+mod render;
 mod rights;
 mod setup;
 #[path = "../support/suite.rs"]
@@ -50,7 +53,7 @@ const CASES: [Case<World>; 29] = [
     ("setup proves the ServiceAccount's identity", |world| {
         world.setup_verifies().boxed_local()
     }),
-    ("every object of manifests/base is accepted", |world| {
+    ("what kustomize and Helm render is accepted", |world| {
         world.manifests_are_accepted().boxed_local()
     }),
     ("the walk's pod is created patched", |world| {

@@ -20,15 +20,19 @@ impl Api {
     /// The same, and the warnings that came with it.
     pub async fn post_heard(&self, path: &str, body: &str) -> (Result<Value, Value>, Vec<String>) {
         let request = Request::post(path).header("content-type", "application/yaml");
-        let reply = self.send(request, body).await;
-        let warnings = reply.headers().get_all("warning").iter().map(|header| {
-            let text = header.to_str().unwrap().trim_start_matches("299 - ");
-            text.trim_matches('"').to_owned()
-        });
-        let warnings = warnings.collect();
-        let ok = reply.status().is_success();
-        let value = json_of(reply).await;
-        (if ok { Ok(value) } else { Err(value) }, warnings)
+        heard(self.send(request, body).await).await
+    }
+
+    /// What server-side apply would store, or why it would not, and the warnings that came with it. Fields that the kind
+    /// does not have are refused.
+    pub async fn dry_apply(
+        &self,
+        path: &str,
+        object: &Value,
+    ) -> (Result<Value, Value>, Vec<String>) {
+        let path = format!("{path}?dryRun=All&fieldManager=dry&fieldValidation=Strict&force=true");
+        let request = Request::patch(path).header("content-type", "application/apply-patch+yaml");
+        heard(self.send(request, &object.to_string()).await).await
     }
 
     /// What was stored, or the Status of the refusal; none where the API server does not answer.
@@ -114,26 +118,25 @@ impl Api {
 
 /// Where objects of that kind are made; None for what is none of the API server's.
 pub fn collection(object: &Value, namespace: &str) -> Option<String> {
-    let group = match object["kind"].as_str()? {
-        "Kustomization" => return None,
-        "Namespace" => return Some("/api/v1/namespaces".to_owned()),
-        "ClusterRole" => return Some("/apis/rbac.authorization.k8s.io/v1/clusterroles".to_owned()),
-        "ClusterRoleBinding" => {
-            return Some("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings".to_owned());
-        }
-        "MutatingWebhookConfiguration" => {
-            return Some(
-                "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations".to_owned(),
-            );
-        }
-        "Deployment" => "/apis/apps/v1",
-        "Job" | "CronJob" => "/apis/batch/v1",
-        "Role" | "RoleBinding" => "/apis/rbac.authorization.k8s.io/v1",
-        "Lease" => "/apis/coordination.k8s.io/v1",
-        _ => "/api/v1",
+    let (kind, version) = (object["kind"].as_str()?, object["apiVersion"].as_str()?);
+    let base = match version.contains('/') {
+        true => format!("/apis/{version}"),
+        false => format!("/api/{version}"),
     };
-    let plural = format!("{}s", object["kind"].as_str()?.to_lowercase());
-    Some(format!("{group}/namespaces/{namespace}/{plural}"))
+    let kind = kind.to_lowercase();
+    let plural = match kind.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{kind}s"),
+    };
+    match kind.as_str() {
+        "kustomization" => None,
+        "clusterrole"
+        | "clusterrolebinding"
+        | "customresourcedefinition"
+        | "mutatingwebhookconfiguration"
+        | "namespace" => Some(format!("{base}/{plural}")),
+        _ => Some(format!("{base}/namespaces/{namespace}/{plural}")),
+    }
 }
 
 /// A pod without the `kube-api-access-xxxxx` volume and its mounts, which the API server itself adds under a random name.
@@ -162,6 +165,18 @@ pub fn without_api_access(mut pod: Value) -> Value {
         .into_iter()
         .for_each(|volumes| volumes.retain(own));
     pod
+}
+
+/// What came of a request, and the warnings that came with it.
+async fn heard(reply: Response<Body>) -> (Result<Value, Value>, Vec<String>) {
+    let warnings = reply.headers().get_all("warning").iter().map(|header| {
+        let text = header.to_str().unwrap().trim_start_matches("299 - ");
+        text.trim_matches('"').to_owned()
+    });
+    let warnings = warnings.collect();
+    let ok = reply.status().is_success();
+    let value = json_of(reply).await;
+    (if ok { Ok(value) } else { Err(value) }, warnings)
 }
 
 async fn json_of(reply: Response<Body>) -> Value {

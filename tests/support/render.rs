@@ -63,6 +63,11 @@ fn run(mut command: Command, input: &str) -> Result<String, String> {
     }
 }
 
+/// A YAML file of one document.
+pub fn read(file: &str) -> Value {
+    serde_saphyr::from_str(&std::fs::read_to_string(file).unwrap()).unwrap()
+}
+
 /// The documents of a YAML text.
 pub fn documents(text: &str) -> Vec<Value> {
     let mut documents: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
