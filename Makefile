@@ -93,7 +93,7 @@ node-images: static ## Build what the images of e2e-node are made of
 	RUSTFLAGS='$(IMAGE_FLAGS)' cargo build --release --locked --target $(MUSL_amd64) -p app
 	cargo build --workspace --locked --bin image
 
-e2e-node: node kubectl node-images ## Walk on a real node, with real pods (needs root, Go, runc, nft), against a simulated Azure
+e2e-node: node node-images kubectl chart-tools ## Walk on a real node, with real pods (needs root, Go, runc, nft), against a simulated Azure
 	cargo test --workspace --locked --test node -- $(ONLY)
 
 walk: cluster kubectl $(SDK)/azure-cli/installed ## Walk the AKS article by the real az CLI and kubectl, and again by setup (needs root, Go, Python)
@@ -140,7 +140,7 @@ kind-up: kind-engine image ## Start a cluster by kind in the background, the ima
 	tests/kind/bin/cluster node --detach --dir $(KIND) --image target/image/identity-injector-$(ARCH).tar
 	@echo 'export KUBECONFIG=$(KIND)/kubeconfig'
 
-kind-e2e: kind-engine kubectl node-images ## Run the cases of e2e-node on a cluster by kind (needs root and a container engine)
+kind-e2e: kind-engine node-images kubectl chart-tools ## Run the cases of e2e-node on a cluster by kind (needs root and a container engine)
 	CLUSTER=tests/kind/bin/cluster cargo test --workspace --locked --test node -- $(ONLY)
 
 kind-down: kind-engine ## End that cluster, or one that was left behind

@@ -1,46 +1,20 @@
 //! Our webhook on the node: manifests/base, with the simulated Azure's address.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
-use crate::api::{collection, until};
+use crate::api::collection;
+use crate::lifecycle::INJECTED;
 use crate::manifests::documents;
-use crate::world::{SERVICE_ACCOUNT, SYSTEM, WALK, World};
+use crate::shell::readme;
+use crate::world::{SYSTEM, World};
 
 impl World {
-    pub async fn install(&self) {
-        for file in ["rbac", "certificate", "service", "webhook"] {
-            self.create_all(&format!("manifests/base/{file}.yaml"), |_| {})
-                .await;
-        }
-        self.create_all("manifests/base/deployment.yaml", |deployment| {
-            let args = &mut deployment["spec"]["template"]["spec"]["containers"][0]["args"];
-            let more = [
-                format!("--tenant-id={}", self.azure.tenant),
-                format!("--authority-host={}", self.azure.authority),
-            ];
-            args.as_array_mut().unwrap().extend(more.map(Value::from));
-        })
-        .await;
-        let deployment = format!("/apis/apps/v1/namespaces/{SYSTEM}/deployments/identity-injector");
-        until(
-            "both replicas are ready",
-            Duration::from_secs(60),
-            async || self.api.get(&deployment).await["status"]["readyReplicas"] == 2,
-        )
-        .await;
-        let probe = WALK.replace(SERVICE_ACCOUNT, "default");
-        until(
-            "the webhook is called",
-            Duration::from_secs(20),
-            async || {
-                let path = "/api/v1/namespaces/walk/pods?dryRun=All";
-                let stored = self.api.post(path, &probe).await;
-                stored.is_ok_and(|pod| pod["spec"]["initContainers"].is_array())
-            },
-        )
-        .await;
+    /// By the README's commands; the last of them makes a pod in a dry run, which is injected.
+    pub fn install(&self) {
+        let [by_kustomize, _] = readme();
+        let (_removal, commands) = by_kustomize.split_last().unwrap();
+        let printed = self.shell.run(&commands.join("\n"));
+        assert!(printed.ends_with(INJECTED), "{printed}");
     }
 
     pub async fn create_all(&self, file: &str, change: impl Fn(&mut Value)) {

@@ -18,11 +18,13 @@ mod figures;
 mod healing;
 mod image;
 mod install;
+mod lifecycle;
 #[path = "../support/manifests.rs"]
 mod manifests;
 mod pods;
 mod security;
 mod setup_job;
+mod shell;
 #[path = "../support/suite.rs"]
 mod suite;
 #[path = "../support/mod.rs"]
@@ -37,7 +39,7 @@ use futures::FutureExt;
 use suite::Case;
 use world::World;
 
-const CASES: [Case<World>; 18] = [
+const CASES: [Case<World>; 21] = [
     ("the walk's pod gets the identity's tokens", |world| {
         world.walk_pod_gets_tokens().boxed_local()
     }),
@@ -98,6 +100,19 @@ const CASES: [Case<World>; 18] = [
     ("what init and sidecar add to a pod's start", |world| {
         world.start_costs().boxed_local()
     }),
+    // From here on the webhook is not installed.
+    (
+        "an upgrade by kustomize fails no admission; nothing is left",
+        |world| world.kustomize_upgrades().boxed_local(),
+    ),
+    (
+        "Helm installs, upgrades under load, leaves nothing",
+        |world| world.helm_installs_upgrades_and_removes().boxed_local(),
+    ),
+    (
+        "by Helm, with a given certificate and no right to write",
+        |world| world.helm_takes_a_certificate().boxed_local(),
+    ),
 ];
 
 fn main() {

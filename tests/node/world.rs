@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::api::Api;
 use crate::cluster::Cluster;
 use crate::image;
+use crate::shell::Shell;
 use crate::support::arm;
 
 pub const BINARY: &str = env!("CARGO_BIN_EXE_identity-injector");
@@ -24,6 +25,8 @@ pub struct World {
     pub cluster: Cluster,
     pub api: Api,
     pub client_id: String,
+    pub shell: Shell,
+    _home: tempfile::TempDir,
 }
 
 impl World {
@@ -32,16 +35,20 @@ impl World {
         let api = identity_injector::kubernetes::connect(Some(&cluster.kubeconfig))
             .await
             .unwrap();
+        let azure = azure(&cluster);
+        let home = tempfile::tempdir().unwrap();
         let mut world = World {
-            azure: azure(&cluster),
+            shell: Shell::new(home.path(), &cluster.kubeconfig, &azure),
+            azure,
             cluster,
             api: Api(api),
             client_id: String::new(),
+            _home: home,
         };
         image::import(&world);
         world.make_namespaces().await;
         world.set_up().await;
-        world.install().await;
+        world.install();
         world
     }
 
