@@ -25,7 +25,7 @@ fn everything() -> Value {
 }
 
 /// `values` with those of `others`, which go before.
-fn merged(mut values: Value, others: Value) -> Value {
-    json_patch::merge(&mut values, &others);
+fn merged(mut values: Value, others: &Value) -> Value {
+    json_patch::merge(&mut values, others);
     values
 }

@@ -40,7 +40,7 @@ fn every_value_changes_what_it_is_about() {
     } in rows
     {
         let before = helm(&given).unwrap();
-        let after = helm(&merged(merged(given, beside), at(&value, other))).unwrap();
+        let after = helm(&merged(merged(given, &beside), &at(&value, other))).unwrap();
         assert_eq!(differing(&before, &after), changes, "{value}");
     }
 }

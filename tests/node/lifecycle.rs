@@ -49,12 +49,12 @@ impl World {
             panic!("{by_helm:?}");
         };
         let before = self.objects();
-        self.shell.give_values(json!({}));
+        self.shell.give_values(&json!({}));
         let notes = self.shell.run(install);
         self.follow(&notes);
         let certificates = self.certificates().await;
         let change = json!({"podAnnotations": {"version": "next"}});
-        self.shell.give_values(change);
+        self.shell.give_values(&change);
         self.none_fails_while(async {
             self.shell.run_beside(upgrade).await;
             self.shell.run_beside(ROLLED).await;
@@ -80,7 +80,7 @@ impl World {
         ));
         let certs = json!({"mode": "files", "existingSecret": "given", "caBundle": made.ca_pem});
         self.shell
-            .give_values(json!({"certs": certs, "networkPolicy": {"enabled": true}}));
+            .give_values(&json!({"certs": certs, "networkPolicy": {"enabled": true}}));
         let notes = self.shell.run(&by_helm[0]);
         self.follow(&notes);
         let [bundle, _] = self.certificates().await;

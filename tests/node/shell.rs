@@ -28,7 +28,7 @@ impl Shell {
         let copy = "cp -r manifests $HOME/sources; mkdir $HOME/manifests; cp -r manifests/chart $HOME/manifests";
         shell.run_in(&std::env::current_dir().unwrap(), copy);
         shell.give_overlay("manifests/base", "../../sources/base");
-        shell.give_values(json!({}));
+        shell.give_values(&json!({}));
         shell
     }
 
@@ -62,10 +62,10 @@ impl Shell {
     }
 
     /// Writes values.yaml: the simulated Azure's, and these.
-    pub fn give_values(&self, others: Value) {
+    pub fn give_values(&self, others: &Value) {
         let mut values =
             json!({"azure": {"tenantId": self.tenant, "authorityHost": self.authority}});
-        json_patch::merge(&mut values, &others);
+        json_patch::merge(&mut values, others);
         self.give("values.yaml", &values);
     }
 
