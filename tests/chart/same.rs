@@ -6,7 +6,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 use similar::TextDiff;
 
-use crate::render::{helm, kustomize};
+use crate::everything;
+use crate::render::{documents, helm, helm_in, kustomize};
 
 /// What Helm's objects have and kustomize's have not: these labels, on the objects themselves.
 const HELMS: [&str; 4] = [
@@ -15,6 +16,8 @@ const HELMS: [&str; 4] = [
     "app.kubernetes.io/version",
     "helm.sh/chart",
 ];
+/// What the name of Helm's Job ends with, since a Job can't be changed: so many digits.
+const HASH: usize = 8;
 /// What kustomize makes and Helm does not: the namespace of a release is there before it.
 const KUSTOMIZES: &str = "Namespace";
 
@@ -27,8 +30,19 @@ fn kustomize_and_helm_install_the_same() {
             "whenUnsatisfiable": "ScheduleAnyway",
         })
     };
+    let setup = |command: &str| {
+        let nobody = "00000000-0000-0000-0000-000000000000";
+        let config = documents(&std::fs::read_to_string("manifests/setup/config.yaml").unwrap());
+        let config: Value = from_yaml(&config[0]["data"]["setup.yaml"]);
+        json!({"setup": {
+            "enabled": true, "command": command, "config": config, "clientId": nobody, "tenantId": nobody,
+        }})
+    };
     let table = [
         ("manifests/base", json!({})),
+        ("manifests/base manifests/setup", setup("apply")),
+        ("manifests/base manifests/setup-verify", setup("verify")),
+        ("manifests/base manifests/setup-destroy", setup("destroy")),
         (
             "manifests/overlays/ha",
             json!({
@@ -46,11 +60,11 @@ fn kustomize_and_helm_install_the_same() {
             }),
         ),
     ];
-    for (folder, values) in table {
-        let mut kustomized = kustomize(Path::new(folder));
-        let before = kustomized.len();
-        kustomized.retain(|object| object["kind"] != KUSTOMIZES);
-        assert_eq!(before - kustomized.len(), 1, "{folder}");
+    for (folders, values) in table {
+        let kustomized = folders.split(' ').map(Path::new).flat_map(kustomize);
+        let (namespaces, kustomized): (Vec<_>, Vec<_>) =
+            kustomized.partition(|object| object["kind"] == KUSTOMIZES);
+        assert_eq!(namespaces.len(), 1, "{folders}");
         let mut templated = helm(&values).unwrap();
         for object in &mut templated {
             let labels = object["metadata"]["labels"].as_object_mut().unwrap();
@@ -58,7 +72,13 @@ fn kustomize_and_helm_install_the_same() {
                 assert!(labels.remove(label).is_some(), "{label}: {object:#}");
             }
         }
-        assert_same(folder, kustomized, templated);
+        for job in templated.iter_mut().filter(|it| it["kind"] == "Job") {
+            let name = job["metadata"]["name"].as_str().unwrap();
+            let (name, hash) = name.rsplit_once('-').unwrap();
+            assert_eq!(hash.len(), HASH, "{hash}");
+            job["metadata"]["name"] = json!(name);
+        }
+        assert_same(folders, kustomized, templated);
     }
 }
 
@@ -86,6 +106,17 @@ fn an_overlays_image_is_that_of_injected_containers_too() {
 }
 
 #[test]
+fn a_release_is_in_its_own_namespace_alone() {
+    let objects = helm_in("elsewhere", &everything()).unwrap();
+    for object in objects {
+        let text = object.to_string();
+        assert!(!text.contains("identity-injector-system"), "{text}");
+        let namespace = &object["metadata"]["namespace"];
+        assert!(namespace.is_null() || namespace == "elsewhere", "{text}");
+    }
+}
+
+#[test]
 fn versions_are_the_programs() {
     let version = env!("CARGO_PKG_VERSION");
     let chart = std::fs::read_to_string("manifests/chart/Chart.yaml").unwrap();
@@ -101,7 +132,11 @@ fn versions_are_the_programs() {
     assert_eq!(*image, expected);
 }
 
-/// Whatever their order, and that of variables.
+fn from_yaml(text: &Value) -> Value {
+    serde_saphyr::from_str(text.as_str().unwrap()).unwrap()
+}
+
+/// Whatever their order, that of variables, and how a config is written.
 fn assert_same(what: &str, kustomized: Vec<Value>, templated: Vec<Value>) {
     let [kustomized, templated] = [kustomized, templated].map(text);
     let diff = TextDiff::from_lines(&kustomized, &templated);
@@ -115,10 +150,12 @@ fn assert_same(what: &str, kustomized: Vec<Value>, templated: Vec<Value>) {
 fn text(objects: Vec<Value>) -> String {
     let mut texts = BTreeMap::new();
     for mut object in objects {
-        if object["kind"] == "Deployment" {
-            let container = &mut object["spec"]["template"]["spec"]["containers"][0];
-            let variables = container["env"].as_array_mut().unwrap();
+        if let Some(variables) = object.pointer_mut("/spec/template/spec/containers/0/env") {
+            let variables = variables.as_array_mut().unwrap();
             variables.sort_by_key(|it| it["name"].to_string());
+        }
+        if let Some(config) = object.pointer_mut("/data/setup.yaml") {
+            *config = from_yaml(config);
         }
         object.sort_all_objects();
         let key = [&object["kind"], &object["metadata"]["name"]].map(Value::to_string);

@@ -4,15 +4,17 @@ use serde_json::Value;
 
 use crate::render::read;
 
-/// What Kubernetes alone has the schema of.
-const OPEN: [&str; 6] = [
+/// What others have the schema of.
+const OPEN: [&str; 7] = [
     // Of a chart that this one is a part of.
     "/properties/global",
     "/properties/affinity/properties/nodeAffinity",
     "/properties/affinity/properties/podAffinity",
     "/properties/affinity/properties/podAntiAffinity",
-    "/properties/extraEnv/items/properties/valueFrom",
     "/properties/extraVolumes/items",
+    // Setup reads it, and refuses what it does not know.
+    "/properties/setup/properties/config",
+    "/definitions/variables/items/properties/valueFrom",
 ];
 
 #[test]

@@ -18,6 +18,8 @@ impl World {
         let mut own_certificate = everything.clone();
         own_certificate["certs"] = json!({});
         let given = json!({"certs": {"mode": "files", "existingSecret": "certificate"}});
+        let mut removal = everything.clone();
+        removal["setup"]["command"] = json!("destroy");
         let renderings = [
             ("manifests/base", kustomize(Path::new("manifests/base"))),
             (
@@ -28,6 +30,7 @@ impl World {
             ("chart", helm(&json!({})).unwrap()),
             ("chart, a given certificate", helm(&given).unwrap()),
             ("chart, everything", helm(&everything).unwrap()),
+            ("chart, everything, destroyed", helm(&removal).unwrap()),
             (
                 "chart, everything, own certificate",
                 helm(&own_certificate).unwrap(),

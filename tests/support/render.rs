@@ -13,20 +13,17 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// The release's name and namespace.
-const RELEASE: [&str; 4] = [
-    "template",
-    "identity-injector",
-    "--namespace",
-    "identity-injector-system",
-];
-
 /// The chart's objects with these values, or what helm says of them.
 pub fn helm(values: &Value) -> Result<Vec<Value>, String> {
+    helm_in("identity-injector-system", values)
+}
+
+/// The same, for a release in another namespace.
+pub fn helm_in(namespace: &str, values: &Value) -> Result<Vec<Value>, String> {
     let mut command = command("helm");
     command
-        .args(RELEASE)
-        .args(["manifests/chart", "--values=-"]);
+        .args(["template", "identity-injector", "manifests/chart"])
+        .args(["--namespace", namespace, "--values=-"]);
     run(command, &values.to_string()).map(|text| documents(&text))
 }
 
