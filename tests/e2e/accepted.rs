@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::api::collection;
+use crate::manifests::kustomized;
 use crate::render::{self, helm, kustomize};
 use crate::world::{SYSTEM, World, until};
 
@@ -20,28 +21,38 @@ impl World {
         let given = json!({"certs": {"mode": "files", "existingSecret": "certificate"}});
         let mut removal = everything.clone();
         removal["setup"]["command"] = json!("destroy");
-        let renderings = [
-            ("manifests/base", kustomize(Path::new("manifests/base"))),
-            (
-                "overlays/dev",
-                kustomize(Path::new("manifests/overlays/dev")),
-            ),
-            ("overlays/ha", kustomize(Path::new("manifests/overlays/ha"))),
-            ("chart", helm(&json!({})).unwrap()),
-            ("chart, a given certificate", helm(&given).unwrap()),
-            ("chart, everything", helm(&everything).unwrap()),
-            ("chart, everything, destroyed", helm(&removal).unwrap()),
-            (
-                "chart, everything, own certificate",
-                helm(&own_certificate).unwrap(),
-            ),
+        let folders = [
+            "manifests/base",
+            "manifests/overlays/dev",
+            "manifests/overlays/ha",
+            "manifests/setup",
+            "manifests/setup-verify",
+            "manifests/setup-destroy",
         ];
-        for (what, objects) in renderings {
-            for object in &objects {
-                self.accepts(what, object).await;
-            }
-            println!("       {} objects of {what}", objects.len());
+        for folder in folders {
+            let objects = kustomized(folder, "make e2e");
+            // What `make chart` compares.
+            assert_eq!(kustomize(Path::new(folder)), objects, "{folder}");
+            self.accepts_all(folder, &objects).await;
         }
+        for (what, values) in [
+            ("as it comes", json!({})),
+            ("a given certificate", given),
+            ("everything", everything),
+            ("everything, destroyed", removal),
+            ("everything, own certificate", own_certificate),
+        ] {
+            let objects = helm(&values).unwrap();
+            self.accepts_all(&format!("the chart, {what}"), &objects)
+                .await;
+        }
+    }
+
+    async fn accepts_all(&self, what: &str, objects: &[Value]) {
+        for object in objects {
+            self.accepts(what, object).await;
+        }
+        println!("       {} objects of {what}", objects.len());
     }
 
     /// As a new object, whatever of that name is there.

@@ -102,11 +102,12 @@ impl World {
         assert!(printed.ends_with(INJECTED), "{commands}\n{printed}");
     }
 
+    /// Whatever is installed, and what the cases of setup's Job left.
     fn remove(&self) {
-        let [by_kustomize, _] = readme();
-        let remove = by_kustomize.last().unwrap();
-        self.shell
-            .run(&remove.replace("delete", "delete --ignore-not-found"));
+        for folder in ["setup-verify", "setup-destroy", "base"] {
+            let remove = "kubectl delete --ignore-not-found --kustomize sources";
+            self.shell.run(&format!("{remove}/{folder}"));
+        }
     }
 
     /// The webhook's caBundle, and its Secret.
