@@ -14,6 +14,8 @@ use crate::support::free_port;
 use crate::webhook::{CONFIGURATIONS, Replica, probe};
 use crate::world::{SYSTEM, World, until};
 
+/// An authority's rotation takes 15 s, and a few more where something is in its way.
+const PATIENCE: Duration = Duration::from_secs(40);
 const NEWEST: &str = "no authority but the newest";
 
 impl World {
@@ -116,7 +118,7 @@ impl World {
         let start = Instant::now();
         let before = self.webhook.printed().matches(last).count();
         happens().await;
-        until(scene, async || {
+        api::until(scene, PATIENCE, async || {
             self.webhook.printed().matches(last).count() > before
                 && self.webhook.bundle().await.matches("BEGIN").count() == 1
         })

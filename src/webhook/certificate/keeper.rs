@@ -60,9 +60,12 @@ pub struct Keeper {
     pub serving: Arc<Serving>,
 }
 
-/// Since when the caBundles have been what is kept.
+/// Since when the caBundles have been what is kept, and the leaf in the Secret what it is.
 #[derive(Default)]
-struct Published(Option<(Vec<CertificateDer<'static>>, Instant)>);
+struct Published {
+    authorities: Option<(Vec<CertificateDer<'static>>, Instant)>,
+    leaf: Option<(Vec<u8>, Instant)>,
+}
 
 impl Keeper {
     /// Keeps, for ever, while it leads.
@@ -126,7 +129,8 @@ impl Keeper {
             kept,
             configuration: live.as_ref(),
             hosts: &hosts,
-            published: published.since(kept, live.as_ref()),
+            published: published.authorities(kept, live.as_ref()),
+            offered: published.leaf(kept),
             served: served.as_ref(),
         };
         let now = now();
@@ -248,16 +252,25 @@ impl Keeper {
 
 impl Published {
     /// For how long `live` has had what is kept in each of its caBundles; none where it has not.
-    fn since(&mut self, kept: &Kept, live: Option<&Configuration>) -> Option<Duration> {
+    fn authorities(&mut self, kept: &Kept, live: Option<&Configuration>) -> Option<Duration> {
         let has = |entry: &trust::Entry| trust::certificates(&entry.bundle) == kept.authorities;
         if !live.is_some_and(|live| live.entries.iter().all(has)) {
-            self.0 = None;
+            self.authorities = None;
             return None;
         }
-        let published = self.0.take().filter(|(what, _)| *what == kept.authorities);
-        let (_, since) = self
-            .0
-            .insert(published.unwrap_or_else(|| (kept.authorities.clone(), Instant::now())));
-        Some(since.elapsed())
+        Some(since(&mut self.authorities, kept.authorities.clone()))
     }
+
+    /// For how long the leaf has been the one that is kept.
+    fn leaf(&mut self, kept: &Kept) -> Duration {
+        let leaf = kept.leaf.as_ref().map(|leaf| leaf.certificate.clone());
+        since(&mut self.leaf, leaf.unwrap_or_default())
+    }
+}
+
+/// For how long it has been that.
+fn since<T: PartialEq>(seen: &mut Option<(T, Instant)>, now: T) -> Duration {
+    let before = seen.take().filter(|(what, _)| *what == now);
+    let (_, since) = seen.insert(before.unwrap_or_else(|| (now, Instant::now())));
+    since.elapsed()
 }

@@ -14,6 +14,8 @@ use super::trust::{self, Configuration};
 
 /// How long API servers have to learn of a caBundle. Their watches take milliseconds; a loaded one a few seconds.
 pub const SETTLE: Duration = Duration::from_secs(10);
+/// How long replicas have to take a leaf out of the Secret, also one that no EndpointSlice tells of yet, or any more.
+const SPREAD: Duration = Duration::from_secs(5);
 /// How long nothing is looked at, where nothing changes.
 const REST: Duration = Duration::from_secs(3600);
 
@@ -27,6 +29,8 @@ pub struct Seen<'a> {
     pub hosts: &'a [String],
     /// For how long the configuration's caBundles have been what is kept.
     pub published: Option<Duration>,
+    /// For how long the Secret's leaf has been what it is.
+    pub offered: Duration,
     /// What this replica serves.
     pub served: Option<&'a Pair>,
 }
@@ -147,6 +151,9 @@ pub fn next(seen: &Seen<'_>, now: i64) -> Step {
         };
     }
     if kept.authorities != newest {
+        if seen.offered < SPREAD {
+            return Step::Rest(SPREAD - seen.offered);
+        }
         return Step::IfServed(change(
             "no authority but the newest",
             Vec::new(),
@@ -230,6 +237,8 @@ mod tests {
         /// Which of them were ever ready, so that API servers call them.
         ready: [bool; 2],
         published: Option<(Vec<CertificateDer<'static>>, i64)>,
+        /// When the Secret's leaf last changed, as the keeper saw it.
+        offered: i64,
         taken: Vec<&'static str>,
         /// After how many steps taken the keeper dies, and the other replica is the keeper.
         dies: Option<usize>,
@@ -255,6 +264,7 @@ mod tests {
                 replicas: [None, None],
                 ready: [false, false],
                 published: None,
+                offered: 0,
                 taken: Vec::new(),
                 dies: None,
             }
@@ -282,7 +292,7 @@ mod tests {
             let Some(offered) = offered.filter(|pair| pair.certified().is_ok()) else {
                 return;
             };
-            let unchanged = Duration::from_secs((self.passed - self.changed).try_into().unwrap());
+            let unchanged = seconds(self.passed - self.changed);
             for served in &mut self.replicas {
                 let live = Some(&self.configuration);
                 if swaps(served.as_ref(), &offered, live, unchanged, self.now) {
@@ -312,7 +322,8 @@ mod tests {
                 kept: &kept,
                 configuration: Some(&self.configuration),
                 hosts: &[HOST.to_owned()],
-                published: published.map(|it| Duration::from_secs(it.try_into().unwrap())),
+                published: published.map(seconds),
+                offered: seconds(self.passed - self.offered),
                 served: self.replicas[0].as_ref(),
             };
             let step = next(&seen, self.now);
@@ -348,6 +359,9 @@ mod tests {
 
         fn change(&mut self, kept: &Kept, change: &Change) {
             self.taken.push(change.why);
+            if change.leaf.is_none() {
+                self.offered = self.passed;
+            }
             let key = || KeyPair::generate().unwrap();
             let made = Authority::new(key(), self.now).unwrap();
             let signer = match &kept.signer {
@@ -398,6 +412,7 @@ mod tests {
                 if self.dies == Some(self.taken.len()) {
                     self.dies = None;
                     self.published = None;
+                    self.offered = self.passed;
                     self.replicas = [self.replicas[1].take(), None];
                     self.ready = [self.ready[1], false];
                 }
@@ -420,6 +435,10 @@ mod tests {
             let data = self.secret.as_mut().unwrap().data.as_mut().unwrap();
             data.insert(key.to_owned(), ByteString(value.to_vec()));
         }
+    }
+
+    fn seconds(seconds: i64) -> Duration {
+        Duration::from_secs(seconds.try_into().unwrap())
     }
 
     const NEW_AUTHORITY: [&str; 5] = [
