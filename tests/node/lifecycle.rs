@@ -29,6 +29,7 @@ impl World {
             .run(&install[0].replace("manifests/", "previous/"));
         self.shell.run(ROLLED);
         let certificates = self.certificates().await;
+        assert!(!certificates.contains(&Value::Null), "{certificates:?}");
         self.none_fails_while(async {
             self.shell.run_beside(&install[0]).await;
             self.shell.run_beside(ROLLED).await;
@@ -53,6 +54,7 @@ impl World {
         let notes = self.shell.run(install);
         self.follow(&notes);
         let certificates = self.certificates().await;
+        assert!(!certificates.contains(&Value::Null), "{certificates:?}");
         let change = json!({"podAnnotations": {"version": "next"}});
         self.shell.give_values(&change);
         self.none_fails_while(async {

@@ -36,7 +36,8 @@ impl Shell {
     pub fn give_previous(&self) {
         let previous = "for commit in $(git rev-list HEAD -- manifests); do \
              git diff --quiet $commit -- manifests || break; done; \
-             git diff --quiet $commit -- manifests && exit 1; \
+             if git diff --quiet $commit -- manifests; then \
+             echo 'the history has no other manifests: a shallow clone?' >&2; exit 1; fi; \
              mkdir $HOME/previous; git archive $commit manifests | tar -x -C $HOME/previous; echo $commit";
         let commit = self.run_in(&std::env::current_dir().unwrap(), previous);
         println!("       from the manifests of {}", commit.trim());
