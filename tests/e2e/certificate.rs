@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::api::collection;
-use crate::api::text_of;
+use crate::api::{self, collection, text_of};
 use crate::manifests::documents;
 use crate::rights::{Right, rights};
 use crate::support::free_port;
 use crate::webhook::{CONFIGURATIONS, Replica, probe};
-use crate::world::{SYSTEM, World, until};
+use crate::world::{SYSTEM, World};
 
 /// An authority's rotation takes 15 s, and a few more where something is in its way.
 const PATIENCE: Duration = Duration::from_secs(40);
