@@ -3,12 +3,19 @@
 use std::path::Path;
 use std::time::Duration;
 
+use kube::client::ClientBuilder;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
+
+use tower::timeout::TimeoutLayer;
 
 use crate::reason::reason;
 
 /// How long connecting may take. Reading has no end here, as watches are silent for long.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long the head of an answer may take: of a watch it comes at once, of what is long only the body comes slowly. Without
+/// it a connection that died silently would keep a watch waiting for ever.
+const HEAD_LIMIT: Duration = Duration::from_secs(35);
 
 /// No way to the API server.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +51,8 @@ pub async fn connect(kubeconfig: Option<&Path>) -> Result<kube::Client, Error> {
 /// # Errors
 /// When a key or certificate in it can't be used.
 pub fn client(config: Config) -> Result<kube::Client, Error> {
-    kube::Client::try_from(config).map_err(|error| Error::Client(said(&error)))
+    let builder = ClientBuilder::try_from(config).map_err(|error| Error::Client(said(&error)))?;
+    Ok(builder.with_layer(&TimeoutLayer::new(HEAD_LIMIT)).build())
 }
 
 /// What `connect` makes its client from.
@@ -101,6 +109,17 @@ fn is_part(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// It takes the connection and says nothing, for ever.
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_api_server_is_not_waited_for_for_ever() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let client = client(Config::new(url.parse().unwrap())).unwrap();
+        let start = tokio::time::Instant::now();
+        client.apiserver_version().await.unwrap_err();
+        assert!(start.elapsed() <= HEAD_LIMIT + Duration::from_secs(1));
+    }
 
     #[test]
     fn names() {

@@ -59,7 +59,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
     runtime.enable_all().build()?.block_on(async {
         let shutdown = shutdown::on_signal()?;
         match cli.command {
-            Command::Webhook(args) => Ok(webhook::run(args, shutdown).await?),
+            Command::Webhook(args) => webhook::run(args, shutdown).await,
             Command::Proxy(args) => proxy::run(args, shutdown).await,
             Command::Redirect(args) => Ok(redirect::run(args).await?),
             Command::Setup(args) => setup::run(args, &screen, shutdown).await,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
 use azure_core::credentials::{AccessToken, Secret, TokenCredential};
@@ -99,7 +100,16 @@ pub enum SignInError {
         /// Why, in one line.
         reason: String,
     },
+    /// Nobody answers.
+    #[error(
+        "sign-in: no token within {}s; see whether Entra, the managed identity's endpoint or `az account get-access-token` answers here",
+        PATIENCE.as_secs()
+    )]
+    Silent,
 }
+
+/// How long a token is waited for: the libraries try again for minutes, and a hanging `az` never ends.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl SignIn {
     /// Settles the method from `variable`, which reads the environment.
@@ -219,12 +229,11 @@ pub async fn token(
     credential: &dyn TokenCredential,
     scope: &str,
 ) -> Result<AccessToken, SignInError> {
-    credential
-        .get_token(&[scope], None)
-        .await
-        .map_err(|error| SignInError::Refused {
-            reason: one_line(&error),
-        })
+    let token = tokio::time::timeout(PATIENCE, credential.get_token(&[scope], None)).await;
+    let token = token.map_err(|_| SignInError::Silent)?;
+    token.map_err(|error| SignInError::Refused {
+        reason: one_line(&error),
+    })
 }
 
 /// Makes Entra's refusals readable for azure_identity 1.0, which fails on an escape in `error_description` and then

@@ -37,7 +37,7 @@ use self::directory::Directory;
 use self::handler::Webhook;
 use self::metrics::Metrics;
 use self::ready::Readiness;
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use crate::inject::Flags;
 use crate::kubernetes;
 
@@ -98,10 +98,18 @@ struct Background(Vec<JoinHandle<()>>);
 /// Runs the webhook until `shutdown`.
 ///
 /// # Errors
-/// When a port is taken, the certificate is not usable or no API server is known.
-pub async fn run(args: Args, shutdown: CancellationToken) -> anyhow::Result<Exit> {
-    let client = kubernetes::connect(args.kubeconfig.as_deref()).await?;
-    bind(args, client).await?.run(shutdown).await
+/// When flags contradict each other, a port is taken, the certificate is not usable or no API server is known.
+pub async fn run(args: Args, shutdown: CancellationToken) -> Result<Exit, Failure> {
+    if let Some(error) = args.certificate.contradiction() {
+        let exit = Exit::Usage;
+        return Err(Failure { exit, error });
+    }
+    let client = kubernetes::connect(args.kubeconfig.as_deref()).await;
+    let client = client.map_err(|error| Failure {
+        exit: Exit::CouldNotCheck,
+        error: error.into(),
+    })?;
+    Ok(bind(args, client).await?.run(shutdown).await?)
 }
 
 /// Binds both ports and reads the certificate; nothing is served yet.

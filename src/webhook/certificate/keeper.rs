@@ -24,6 +24,10 @@ use crate::reason::reason;
 
 /// Before a step that failed, or a question that was answered with no, is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
+/// More writes than a rotation needs in that time are a fight; then one each so often.
+const MANY: usize = 12;
+const LATELY: Duration = Duration::from_secs(60);
+const CALM: Duration = Duration::from_secs(5);
 /// How long one step may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -39,6 +43,9 @@ enum Error {
     /// The API server does not take or give something.
     #[error("{}", reason(.0))]
     Kubernetes(#[from] kube::Error),
+    /// The old authority has to stay.
+    #[error("{0} serves a leaf of an older authority, or does not answer: that authority stays")]
+    Older(String),
     /// The API server is silent.
     #[error("no answer within {}s", PATIENCE.as_secs())]
     Silence,
@@ -67,42 +74,33 @@ struct Published {
     leaf: Option<(Vec<u8>, Instant)>,
 }
 
+/// What was written lately, and what was complained of last.
+#[derive(Default)]
+struct Memory {
+    published: Published,
+    writes: Vec<Instant>,
+    complaint: Option<String>,
+}
+
 impl Keeper {
     /// Keeps, for ever, while it leads.
     pub async fn keep(mut self) {
-        let mut published = Published::default();
-        let mut last = None;
+        let mut memory = Memory::default();
         loop {
             let secret = self.secret.borrow_and_update().clone();
             let configuration = self.configuration.borrow_and_update().clone();
             let leads = *self.leads.borrow_and_update();
-            let known =
-                !matches!(secret, Watched::Unknown) && !matches!(configuration, Watched::Unknown);
+            let known = secret.is_known() && configuration.is_known();
             let rest = if leads && known {
-                let kept = secret.present().map(|it| Kept::of(it)).unwrap_or_default();
-                let live = configuration.present().map(|it| Configuration::of(it));
-                match tokio::time::timeout(PATIENCE, self.step(&kept, live, &mut published)).await {
-                    Ok(Ok(rest)) => {
-                        last = None;
-                        rest
-                    }
-                    Ok(Err(Error::Kubernetes(kube::Error::Api(status)))) if status.code == 409 => {
-                        AGAIN
-                    }
-                    failed => {
-                        let error = failed.unwrap_or(Err(Error::Silence)).err();
-                        let error = error.map(|error| error.to_string()).unwrap_or_default();
-                        if last.as_ref() != Some(&error) {
-                            tracing::warn!(error, "the webhook's certificate can't be kept");
-                            last = Some(error);
-                        }
-                        AGAIN
-                    }
-                }
+                self.turn(&secret, &configuration, &mut memory).await
             } else {
-                published = Published::default();
+                memory = Memory::default();
                 Duration::MAX
             };
+            if memory.is_fighting() {
+                memory.complain(fight(&secret, &configuration));
+                tokio::time::sleep(CALM).await;
+            }
             tokio::select! {
                 changed = self.secret.changed() => if changed.is_err() { return },
                 changed = self.configuration.changed() => if changed.is_err() { return },
@@ -112,12 +110,44 @@ impl Keeper {
         }
     }
 
+    /// One step, and how long to rest after it, where nothing changes.
+    async fn turn(
+        &self,
+        secret: &Watched<Secret>,
+        configuration: &Watched<MutatingWebhookConfiguration>,
+        memory: &mut Memory,
+    ) -> Duration {
+        let kept = secret.present().map(|it| Kept::of(it)).unwrap_or_default();
+        let live = configuration.present().map(|it| Configuration::of(it));
+        match tokio::time::timeout(PATIENCE, self.step(&kept, live, memory)).await {
+            Ok(Ok(rest)) => {
+                let nonsense = secret.present().and_then(|it| secret::nonsense(it));
+                memory.complaint = memory.complaint.take().filter(|_| nonsense.is_some());
+                if let Some(nonsense) = nonsense {
+                    memory.complain(nonsense);
+                }
+                rest
+            }
+            // Somebody was faster; of a JSON patch the test fails, which is a 422.
+            Ok(Err(Error::Kubernetes(kube::Error::Api(status))))
+                if [409, 422].contains(&status.code) =>
+            {
+                AGAIN
+            }
+            failed => {
+                let error = failed.unwrap_or(Err(Error::Silence)).err();
+                memory.complain(error.map(|error| error.to_string()).unwrap_or_default());
+                AGAIN
+            }
+        }
+    }
+
     /// Takes one step; says how long to rest after it, where nothing changes.
     async fn step(
         &self,
         kept: &Kept,
         live: Option<Configuration>,
-        published: &mut Published,
+        memory: &mut Memory,
     ) -> Result<Duration, Error> {
         let live = live.filter(|live| !live.entries.is_empty());
         let hosts = live.as_ref().map_or_else(
@@ -129,8 +159,8 @@ impl Keeper {
             kept,
             configuration: live.as_ref(),
             hosts: &hosts,
-            published: published.authorities(kept, live.as_ref()),
-            offered: published.leaf(kept),
+            published: memory.published.authorities(kept, live.as_ref()),
+            offered: memory.published.leaf(kept),
             served: served.as_ref(),
         };
         let now = now();
@@ -139,11 +169,11 @@ impl Keeper {
             Step::Publish => self.publish(kept, live.as_ref()).await?,
             Step::Change(change) => self.change(kept, &change, &hosts, now).await?,
             Step::IfServed(change) => {
-                if self.all_serve(kept, &hosts).await? {
-                    self.change(kept, &change, &hosts, now).await?;
-                }
+                self.all_serve(kept, &hosts).await?;
+                self.change(kept, &change, &hosts, now).await?;
             }
         }
+        memory.writes.push(Instant::now());
         Ok(AGAIN)
     }
 
@@ -221,33 +251,76 @@ impl Keeper {
         Ok(())
     }
 
-    /// Whether every replica serves every host by a leaf of the newest authority.
-    async fn all_serve(&self, kept: &Kept, hosts: &[String]) -> Result<bool, Error> {
-        let Some(signer) = &kept.signer else {
-            return Ok(false);
-        };
-        let slices: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &self.namespace);
-        let ours = self.serving.pair().and_then(|pair| pair.chain().ok());
-        let newest = [signer.certificate.clone()];
-        let serve = |host: &String| {
-            let verified = ours
-                .as_deref()
-                .map(|ours| trust::verifies(ours, &newest, host, now()));
-            verified == Some(true)
-        };
-        if !hosts.iter().all(serve) {
-            return Ok(false);
+    /// Every replica serves every host by a leaf of the newest authority.
+    async fn all_serve(&self, kept: &Kept, hosts: &[String]) -> Result<(), Error> {
+        let newest = kept
+            .signer
+            .as_ref()
+            .map(|signer| signer.certificate.clone());
+        let newest: Vec<_> = newest.into_iter().collect();
+        let ours = self
+            .serving
+            .pair()
+            .and_then(|pair| pair.chain().ok())
+            .unwrap_or_default();
+        if !hosts
+            .iter()
+            .all(|host| trust::verifies(&ours, &newest, host, now()))
+        {
+            return Err(Error::Older("this replica".to_owned()));
         }
+        let slices: Api<EndpointSlice> = Api::namespaced(self.client.clone(), &self.namespace);
         for address in replicas::addresses(&slices, WEBHOOK).await? {
             for host in hosts {
-                if !replicas::serves(address, host, signer.certificate.clone()).await {
-                    tracing::debug!(%host, address = %address.0, "a replica serves an older leaf, or nothing");
-                    return Ok(false);
+                if !replicas::serves(address, host, &newest).await {
+                    return Err(Error::Older(format!("the replica at {}", address.0)));
                 }
             }
         }
-        Ok(true)
+        Ok(())
     }
+}
+
+impl Memory {
+    /// Whether there were more writes lately than any rotation needs: somebody undoes them.
+    fn is_fighting(&mut self) -> bool {
+        self.writes.retain(|write| write.elapsed() < LATELY);
+        self.writes.len() > MANY
+    }
+
+    /// Says it, if it is not what was said last.
+    fn complain(&mut self, complaint: String) {
+        if self.complaint.as_ref() != Some(&complaint) {
+            tracing::warn!(
+                reason = complaint,
+                "the webhook's certificate can't be kept"
+            );
+            self.complaint = Some(complaint);
+        }
+    }
+}
+
+/// Who may be undoing what we write: the managers of both objects' fields.
+fn fight(
+    secret: &Watched<Secret>,
+    configuration: &Watched<MutatingWebhookConfiguration>,
+) -> String {
+    let objects = [
+        secret.present().map(|it| &it.metadata),
+        configuration.present().map(|it| &it.metadata),
+    ];
+    let fields = objects
+        .into_iter()
+        .flatten()
+        .flat_map(|it| &it.managed_fields)
+        .flatten();
+    let mut managers: Vec<_> = fields.filter_map(|it| it.manager.as_deref()).collect();
+    managers.sort_unstable();
+    managers.dedup();
+    format!(
+        "somebody undoes what it writes into Secret {CERTIFICATES} or caBundle; these write there: {}",
+        managers.join(", ")
+    )
 }
 
 impl Published {

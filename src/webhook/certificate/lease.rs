@@ -18,6 +18,8 @@ use crate::reason::reason;
 
 /// How long a holder that is silent keeps the Lease, in seconds.
 const HELD: u8 = 15;
+/// The same of one that claims more, in seconds.
+const LONGEST: u64 = 60;
 /// How often it is looked at, and renewed.
 const LOOK: Duration = Duration::from_secs(3);
 /// How long a holder that can't renew goes on as one: less than others wait.
@@ -41,7 +43,9 @@ fn holder(lease: Option<&LeaseSpec>, us: &str, unchanged: Duration) -> Holder {
     match name.unwrap_or_default() {
         "" => Holder::Nobody,
         name if name == us => Holder::Us,
-        _ if unchanged >= Duration::from_secs(held.unwrap_or(HELD.into())) => Holder::Nobody,
+        _ if unchanged >= Duration::from_secs(held.unwrap_or(HELD.into()).min(LONGEST)) => {
+            Holder::Nobody
+        }
         _ => Holder::Another,
     }
 }
@@ -89,7 +93,7 @@ impl Candidate {
         }
         if leads.send_replace(false) {
             // Nobody has to wait for the time to run out. If it fails, they wait.
-            let _ = tokio::time::timeout(PATIENCE, self.write(None, "")).await;
+            let _ = tokio::time::timeout(PATIENCE, self.give_back()).await;
         }
     }
 
@@ -115,6 +119,19 @@ impl Candidate {
             // Another was faster.
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+
+    async fn give_back(&self) -> kube::Result<()> {
+        let lease = self.api.get(self.name).await?;
+        let ours = lease
+            .spec
+            .as_ref()
+            .and_then(|it| it.holder_identity.as_ref())
+            == Some(&self.us);
+        match ours {
+            true => self.write(lease.metadata.resource_version, "").await,
+            false => Ok(()),
         }
     }
 
@@ -176,6 +193,12 @@ mod tests {
                 "a silent one's",
                 Some(lease("them", Some(15))),
                 15,
+                Holder::Nobody,
+            ),
+            (
+                "for ever",
+                Some(lease("them", Some(i32::MAX))),
+                60,
                 Holder::Nobody,
             ),
             (

@@ -25,7 +25,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow};
 use clap::{Args as ClapArgs, ValueEnum};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
@@ -84,16 +84,22 @@ pub struct Certificate {
 /// What goes on while the webhook runs.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+impl Args {
+    /// What is wrong with the flags together.
+    #[must_use]
+    pub fn contradiction(&self) -> Option<anyhow::Error> {
+        let wrong = self.certs == Source::Own && self.cert_dir.is_some();
+        wrong.then(|| anyhow!("--cert-dir (WEBHOOK_CERT_DIR) needs --certs files"))
+    }
+}
+
 /// Reads the files there are.
 ///
 /// # Errors
-/// When flags contradict each other, or a file can't be used.
+/// When a file can't be used.
 pub async fn read(args: Args) -> anyhow::Result<Certificate> {
     let files = match (args.certs, args.cert_dir) {
-        (Source::Own, directory) => {
-            ensure!(directory.is_none(), "--cert-dir needs --certs files");
-            None
-        }
+        (Source::Own, _) => None,
         (Source::Files, directory) => {
             let directory = directory.unwrap_or_else(|| "/certs".into());
             let pair = files::read(&directory).await.context("--cert-dir")?;
@@ -150,6 +156,7 @@ impl Certificate {
             needs_configuration: directory.is_none(),
             certificate: Some(readiness.pending("certificate")),
             bundle: Some(readiness.pending("ca-bundle")),
+            held: None,
             readiness: readiness.clone(),
             gauges,
         };
@@ -182,8 +189,16 @@ impl Certificate {
         };
         let secret = Api::namespaced(client, &self.namespace);
         tasks.push(Box::pin(offer(secrets.subscribe(), offers)));
+        let (mut secret_known, mut configuration_known) =
+            (keeper.secret.clone(), keeper.configuration.clone());
+        let shutdown = shutdown.clone();
+        tasks.push(Box::pin(async move {
+            // Who does not see what there is to keep had better not be the keeper.
+            let _ = secret_known.wait_for(Watched::is_known).await;
+            let _ = configuration_known.wait_for(Watched::is_known).await;
+            candidate.stand(leads, shutdown).await;
+        }));
         tasks.push(Box::pin(keeper.keep()));
-        tasks.push(Box::pin(candidate.stand(leads, shutdown.clone())));
         tasks.push(Box::pin(watched::follow(secret, CERTIFICATES, secrets)));
         tasks
     }

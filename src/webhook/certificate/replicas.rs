@@ -11,6 +11,8 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+/// Of the Service's ports, the one that reviews come to.
+const PORT: &str = "https";
 /// How long one replica is waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -32,7 +34,10 @@ pub async fn addresses(
 }
 
 fn of(slice: &EndpointSlice) -> Vec<(IpAddr, u16)> {
-    let port = slice.ports.iter().flatten().find_map(|port| port.port);
+    let mut ports = slice.ports.iter().flatten();
+    let port = ports
+        .find(|port| port.name.as_deref() == Some(PORT))
+        .and_then(|it| it.port);
     let port = port.and_then(|port| u16::try_from(port).ok());
     let addresses = slice
         .endpoints
@@ -43,14 +48,14 @@ fn of(slice: &EndpointSlice) -> Vec<(IpAddr, u16)> {
     parsed.zip(port.into_iter().cycle()).collect()
 }
 
-/// Whether the replica at `address` serves `host` by a leaf of `authority`. One that does not answer does not.
+/// Whether the replica at `address` serves `host` by a leaf of these authorities. One that does not answer does not.
 pub async fn serves(
     (address, port): (IpAddr, u16),
     host: &str,
-    authority: CertificateDer<'static>,
+    authorities: &[CertificateDer<'static>],
 ) -> bool {
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates([authority]);
+    roots.add_parsable_certificates(authorities.iter().cloned());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13]);

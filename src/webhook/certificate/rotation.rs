@@ -98,11 +98,11 @@ pub fn next(seen: &Seen<'_>, now: i64) -> Step {
         !is_due && kept.forced != Some(Forced::Authority)
     });
     let Some(signer) = signer else {
-        let behind = if leaf.is_some() { all } else { Vec::new() };
+        // Also those that no leaf we know is of: another replica's may be.
         return Step::Change(Change {
             why: "a new authority",
             authority: true,
-            behind,
+            behind: all,
             leaf: leaf.map(pem),
         });
     };
@@ -425,6 +425,12 @@ mod tests {
             panic!("never settles: {:?}", self.taken);
         }
 
+        /// A replica is replaced by one that serves nothing yet.
+        fn starts(&mut self, replica: usize) {
+            self.replicas[replica] = None;
+            self.ready[replica] = false;
+        }
+
         fn ask(&mut self, what: &str) {
             let annotations = BTreeMap::from([(ROTATE.to_owned(), what.to_owned())]);
             let secret = self.secret.as_mut().unwrap();
@@ -452,7 +458,7 @@ mod tests {
     type Scene = (&'static str, fn(&mut World), &'static [&'static str]);
 
     /// What happens to a world at rest, and the steps that follow.
-    const SCENES: [Scene; 15] = [
+    const SCENES: [Scene; 17] = [
         ("nothing", |_| {}, &[]),
         (
             "a leaf is asked for",
@@ -493,6 +499,32 @@ mod tests {
             "the authorities are lost",
             |world| world.corrupt("ca.crt", b"garbage"),
             &NEW_AUTHORITY,
+        ),
+        (
+            "the Secret is deleted as the keeper goes",
+            |world| {
+                world.secret = None;
+                world.starts(0);
+            },
+            &[
+                "a new authority",
+                "publish",
+                "no authority but the newest",
+                "publish",
+            ],
+        ),
+        (
+            "the Secret is emptied and the keeper starts",
+            |world| {
+                world.secret = Some(Secret::default());
+                world.starts(0);
+            },
+            &[
+                "a new authority",
+                "publish",
+                "no authority but the newest",
+                "publish",
+            ],
         ),
         (
             "the leaf is torn",

@@ -61,6 +61,14 @@ impl Kept {
     }
 }
 
+/// What is wrong with what somebody wants new.
+#[must_use]
+pub fn nonsense(secret: &Secret) -> Option<String> {
+    let value = secret.metadata.annotations.as_ref()?.get(ROTATE)?;
+    let known = ["leaf", "authority"].contains(&value.as_str());
+    (!known).then(|| format!("{ROTATE}: {value:?} is not known; use leaf or authority"))
+}
+
 /// The pair that a Secret offers, usable or not; none where it holds none.
 #[must_use]
 pub fn pair(secret: &Secret) -> Option<Pair> {

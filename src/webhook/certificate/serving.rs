@@ -77,6 +77,8 @@ pub struct Decider {
     pub certificate: Option<Pending>,
     /// Held until API servers believe it.
     pub bundle: Option<Pending>,
+    /// The pair that was said to be held back.
+    pub held: Option<Pair>,
     /// Where readiness is told.
     pub readiness: Readiness,
     /// Where operators look.
@@ -92,7 +94,7 @@ impl Decider {
             let offered = self.offered.borrow_and_update().clone();
             let watched = self.configuration.borrow_and_update().clone();
             let live = watched.present().map(|object| Configuration::of(object));
-            let (known, now) = (!matches!(watched, Watched::Unknown), now());
+            let (known, now) = (watched.is_known(), now());
             if known {
                 trust.look(live.as_ref());
             }
@@ -117,7 +119,7 @@ impl Decider {
 
     /// Serves the pair if it should be; gives it back if it can't be.
     fn consider(
-        &self,
+        &mut self,
         offered: Pair,
         live: Option<&Configuration>,
         unchanged: Duration,
@@ -138,7 +140,12 @@ impl Decider {
             }
         };
         if !swaps(served.as_ref(), &offered, live, unchanged, now) {
-            tracing::debug!(from = %offered, "new certificate held back until API servers believe it");
+            // Believed, and only too fresh: it is served in seconds.
+            let fresh = live.is_none_or(|live| live.accepts(&offered, now));
+            if !fresh && self.held.as_ref() != Some(&offered) {
+                tracing::warn!(from = %offered, "new certificate held back: API servers would not believe it, see caBundle");
+                self.held = Some(offered);
+            }
             return None;
         }
         self.gauges.not_after.set(validity.until);
@@ -245,6 +252,7 @@ mod tests {
             needs_configuration: false,
             certificate: Some(readiness.pending("certificate")),
             bundle: Some(readiness.pending("ca-bundle")),
+            held: None,
             readiness: readiness.clone(),
             gauges: gauges.clone(),
         };

@@ -26,6 +26,11 @@ pub enum Watched<K> {
 }
 
 impl<K> Watched<K> {
+    /// Whether it was looked for.
+    pub fn is_known(&self) -> bool {
+        !matches!(self, Self::Unknown)
+    }
+
     /// The object, where it is there.
     pub fn present(&self) -> Option<&Arc<K>> {
         match self {
