@@ -25,7 +25,7 @@ use crate::reason::reason;
 /// Before a step that failed, or a question that was answered with no, is tried again.
 const AGAIN: Duration = Duration::from_secs(2);
 /// More writes than a rotation needs in that time are a fight; then one each so often.
-const MANY: usize = 12;
+const MANY: usize = 30;
 const LATELY: Duration = Duration::from_secs(60);
 const CALM: Duration = Duration::from_secs(5);
 /// How long one step may take.
