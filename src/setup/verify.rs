@@ -16,7 +16,7 @@ use crate::azure::aadsts::Class;
 use crate::azure::arm::{ArmError, Client, request};
 use crate::azure::token::{Entra, Wanted};
 use crate::azure::token_error::TokenError;
-use crate::names::CLIENT_ID;
+use crate::names::{CLIENT_ID, TENANT_ID};
 
 /// How many ServiceAccounts are proven at once.
 const AT_ONCE: usize = 8;
@@ -169,15 +169,17 @@ impl Proof<'_> {
         let Some(annotations) = self.cluster.annotations(account).await.map_err(unknown)? else {
             return failed("the ServiceAccount is not there: run `setup apply`".to_owned());
         };
-        match annotations.get(CLIENT_ID) {
-            Some(client_id) if *client_id == ids.client_id => {}
-            other => {
-                let has = other.map_or("absent", String::as_str);
-                return failed(format!(
-                    "its annotation {CLIENT_ID} is {has}, not {}: run `setup apply`",
-                    ids.client_id
-                ));
-            }
+        // Pods without a tenant of their own have the webhook's.
+        let tenant = annotations.get(TENANT_ID).unwrap_or(&ids.tenant_id);
+        let client = annotations.get(CLIENT_ID).map_or("absent", String::as_str);
+        let table = [
+            (CLIENT_ID, client, &ids.client_id),
+            (TENANT_ID, tenant.as_str(), &ids.tenant_id),
+        ];
+        if let Some((key, has, wanted)) = table.into_iter().find(|(_, has, wanted)| has != wanted) {
+            return failed(format!(
+                "its annotation {key} is {has}, not {wanted}: run `setup apply`"
+            ));
         }
         let audience = &self.desired.audience;
         let wanted = Wanted {

@@ -68,6 +68,14 @@ async fn proves_each_service_account() {
     let ok = (Verdict::Ok, String::new());
     assert_eq!(findings(&case, 0).await, vec![ok.clone(); 3]);
 
+    let astray = case.account("old").unwrap();
+    let mut changed = astray.clone();
+    changed["metadata"]["annotations"]["azure.workload.identity/tenant-id"] = json!("x");
+    scene.kube.put(changed).unwrap();
+    let found = findings(&case, 0).await;
+    assert!(found[1].1.contains("tenant-id is x, not "), "{found:?}");
+    scene.kube.put(astray).unwrap();
+
     let mut stolen = case.account("old").unwrap();
     stolen["metadata"]["annotations"]["azure.workload.identity/client-id"] = json!("x");
     scene.kube.put(stolen).unwrap();
