@@ -35,6 +35,15 @@ enum Holder {
     Another,
 }
 
+/// What a look made of us.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    Leads,
+    Follows,
+    /// By our clock no certificate should be made.
+    Aside,
+}
+
 /// Whose the Lease is, when it was last seen to change `unchanged` ago.
 fn holder(lease: Option<&LeaseSpec>, us: &str, unchanged: Duration) -> Holder {
     let name = lease.and_then(|lease| lease.holder_identity.as_deref());
@@ -48,6 +57,21 @@ fn holder(lease: Option<&LeaseSpec>, us: &str, unchanged: Duration) -> Holder {
         }
         _ => Holder::Another,
     }
+}
+
+/// How far our clock may be from the API server's for certificates that both call valid, in seconds.
+const TOLERATED: i64 = 300;
+/// How long a candidate with a wrong clock leaves the Lease to others.
+const ASIDE: Duration = Duration::from_secs(60);
+
+/// How many seconds our clock is ahead of the API server's, by when it says that we wrote the Lease just now. Not said
+/// where that is tolerable.
+fn ahead(lease: &Lease, now: Timestamp) -> Option<i64> {
+    let fields = lease.metadata.managed_fields.iter().flatten();
+    let mut ours = fields.filter(|it| it.manager.as_deref() == Some(FIELD_MANAGER));
+    let wrote = ours.find_map(|it| it.time.as_ref())?;
+    let ahead = now.as_second() - wrote.0.as_second();
+    (ahead.abs() > TOLERATED).then_some(ahead)
 }
 
 /// A candidate for the Lease `name`.
@@ -67,11 +91,16 @@ impl Candidate {
         let mut renewed = Instant::now();
         let mut failing = false;
         while !shutdown.is_cancelled() {
+            let mut pause = LOOK;
             match tokio::time::timeout(PATIENCE, self.turn(&mut seen)).await {
-                Ok(Ok(ours)) => {
+                Ok(Ok(standing)) => {
                     failing = false;
                     renewed = Instant::now();
-                    self.say(&leads, ours);
+                    self.say(&leads, standing == Standing::Leads);
+                    if standing == Standing::Aside {
+                        let _ = tokio::time::timeout(PATIENCE, self.give_back()).await;
+                        pause = ASIDE;
+                    }
                 }
                 other => {
                     if !std::mem::replace(&mut failing, true) {
@@ -87,7 +116,7 @@ impl Candidate {
                 }
             }
             tokio::select! {
-                () = tokio::time::sleep(LOOK) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = shutdown.cancelled() => {}
             }
         }
@@ -98,7 +127,7 @@ impl Candidate {
     }
 
     /// One look: whether the Lease is ours now.
-    async fn turn(&self, seen: &mut Option<(Option<String>, Instant)>) -> kube::Result<bool> {
+    async fn turn(&self, seen: &mut Option<(Option<String>, Instant)>) -> kube::Result<Standing> {
         let lease = self.api.get_opt(self.name).await?;
         let version = lease
             .as_ref()
@@ -112,12 +141,18 @@ impl Candidate {
             .unwrap_or_default();
         let spec = lease.as_ref().and_then(|lease| lease.spec.as_ref());
         if holder(spec, &self.us, unchanged) == Holder::Another {
-            return Ok(false);
+            return Ok(Standing::Follows);
         }
         match self.write(version, &self.us).await {
-            Ok(()) => Ok(true),
+            Ok(lease) => Ok(ahead(&lease, Timestamp::now()).map_or(Standing::Leads, |seconds| {
+                tracing::warn!(
+                    seconds,
+                    "this node's clock is ahead of the API server's: another replica makes the certificates"
+                );
+                Standing::Aside
+            })),
             // Another was faster.
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Standing::Follows),
             Err(error) => Err(error),
         }
     }
@@ -130,12 +165,15 @@ impl Candidate {
             .and_then(|it| it.holder_identity.as_ref())
             == Some(&self.us);
         match ours {
-            true => self.write(lease.metadata.resource_version, "").await,
+            true => self
+                .write(lease.metadata.resource_version, "")
+                .await
+                .map(drop),
             false => Ok(()),
         }
     }
 
-    async fn write(&self, version: Option<String>, holder: &str) -> kube::Result<()> {
+    async fn write(&self, version: Option<String>, holder: &str) -> kube::Result<Lease> {
         let lease = Lease {
             metadata: ObjectMeta {
                 name: Some(self.name.to_owned()),
@@ -153,8 +191,7 @@ impl Candidate {
         let params = PatchParams::apply(FIELD_MANAGER).force();
         self.api
             .patch(self.name, &params, &Patch::Apply(&lease))
-            .await?;
-        Ok(())
+            .await
     }
 
     fn say(&self, leads: &watch::Sender<bool>, ours: bool) {
@@ -167,7 +204,36 @@ impl Candidate {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, Time};
+
     use super::*;
+
+    #[test]
+    fn clocks() {
+        let wrote = |manager: &str, time: &str| Lease {
+            metadata: ObjectMeta {
+                managed_fields: Some(vec![ManagedFieldsEntry {
+                    manager: Some(manager.to_owned()),
+                    time: Some(Time(time.parse().unwrap())),
+                    ..ManagedFieldsEntry::default()
+                }]),
+                ..ObjectMeta::default()
+            },
+            spec: None,
+        };
+        let now = "2026-01-01T12:00:00Z".parse().unwrap();
+        let table = [
+            ("right", FIELD_MANAGER, "2026-01-01T11:59:59Z", None),
+            ("tolerable", FIELD_MANAGER, "2026-01-01T12:05:00Z", None),
+            ("behind", FIELD_MANAGER, "2026-01-01T12:05:01Z", Some(-301)),
+            ("ahead", FIELD_MANAGER, "2026-01-01T11:00:00Z", Some(3600)),
+            ("another's", "kubectl", "2025-01-01T00:00:00Z", None),
+        ];
+        for (case, manager, time, expected) in table {
+            assert_eq!(ahead(&wrote(manager, time), now), expected, "{case}");
+        }
+        assert_eq!(ahead(&Lease::default(), now), None, "nothing said");
+    }
 
     #[test]
     fn whose_the_lease_is() {
