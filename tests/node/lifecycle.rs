@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::api::base64_of;
+use crate::setup_job::APPS;
 use crate::shell::readme;
 use crate::support::Certificates;
 use crate::world::{SYSTEM, World};
@@ -91,6 +92,52 @@ impl World {
         assert!(!log.contains("forbidden"), "{log}");
         by_helm[2..].iter().for_each(|it| drop(self.shell.run(it)));
         self.assert_nothing_since(&before);
+    }
+
+    /// Setup's Job by the chart: once for the same values, anew for others, and at last taking back what it made.
+    pub async fn helm_runs_setups_job(&self) {
+        self.remove();
+        let [_, by_helm] = readme();
+        let [install, upgrade, removal @ ..] = by_helm.as_slice() else {
+            panic!("{by_helm:?}");
+        };
+        let make = format!("kubectl create namespace {APPS} --dry-run=client --output=yaml");
+        self.shell
+            .run(&format!("{make} | kubectl apply --filename -"));
+        let before = self.objects();
+        let client_id = self.identity_of_the_job().await;
+        let config: Value = serde_json::from_str(&self.config("by-helm", &["charted"])).unwrap();
+        let variables = json!([{"name": "AZURE_RESOURCE_MANAGER_URL", "value": self.azure.arm}]);
+        let mut setup = json!({
+            "enabled": true, "config": config, "clientId": client_id, "extraEnv": variables,
+        });
+        self.shell.give_values(&json!({"setup": setup}));
+        self.shell.run(install);
+        let made = self.only_job().await;
+        self.completed(&made).await;
+        let account = format!("/api/v1/namespaces/{APPS}/serviceaccounts/charted");
+        let annotations = self.api.get(&account).await["metadata"]["annotations"].clone();
+        assert!(annotations["azure.workload.identity/client-id"].is_string());
+        self.shell.run(upgrade);
+        assert_eq!(self.only_job().await, made);
+        setup["command"] = json!("destroy");
+        self.shell.give_values(&json!({"setup": setup}));
+        self.shell.run(upgrade);
+        let removes = self.only_job().await;
+        assert_ne!(removes, made);
+        self.completed(&removes).await;
+        assert_eq!(self.api.get(&account).await["code"], 404);
+        removal.iter().for_each(|it| drop(self.shell.run(it)));
+        self.assert_nothing_since(&before);
+    }
+
+    async fn only_job(&self) -> String {
+        let path = format!("/apis/batch/v1/namespaces/{SYSTEM}/jobs");
+        let jobs = self.api.get(&path).await;
+        let [job] = jobs["items"].as_array().unwrap().as_slice() else {
+            panic!("{jobs:#}");
+        };
+        format!("{path}/{}", job["metadata"]["name"].as_str().unwrap())
     }
 
     /// Runs the commands of the chart's notes, which end with a pod that is injected.

@@ -39,7 +39,7 @@ use futures::FutureExt;
 use suite::Case;
 use world::World;
 
-const CASES: [Case<World>; 21] = [
+const CASES: [Case<World>; 22] = [
     ("the walk's pod gets the identity's tokens", |world| {
         world.walk_pod_gets_tokens().boxed_local()
     }),
@@ -113,6 +113,9 @@ const CASES: [Case<World>; 21] = [
         "by Helm, with a given certificate and no right to write",
         |world| world.helm_takes_a_certificate().boxed_local(),
     ),
+    ("Helm runs setup's Job, once for the same values", |world| {
+        world.helm_runs_setups_job().boxed_local()
+    }),
 ];
 
 fn main() {

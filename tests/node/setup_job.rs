@@ -14,7 +14,7 @@ use crate::world::{World, run};
 
 const SYSTEM: &str = "identity-injector-system";
 const JOB: &str = "identity-injector-setup";
-const APPS: &str = "applications";
+pub const APPS: &str = "applications";
 
 /// What a Job's sign-in and config say.
 struct Wanted<'a> {
@@ -175,7 +175,7 @@ impl World {
     }
 
     /// An identity that trusts the Job's ServiceAccount; its client id.
-    async fn identity_of_the_job(&self) -> String {
+    pub async fn identity_of_the_job(&self) -> String {
         let group = format!(
             "/subscriptions/{}/resourceGroups/jobs",
             self.azure.subscription
@@ -200,7 +200,7 @@ impl World {
         made["properties"]["clientId"].as_str().unwrap().to_owned()
     }
 
-    fn config(&self, group: &str, accounts: &[&str]) -> String {
+    pub fn config(&self, group: &str, accounts: &[&str]) -> String {
         let accounts: Vec<_> = accounts
             .iter()
             .map(|name| json!({"namespace": APPS, "name": name}))
@@ -267,7 +267,7 @@ impl World {
         self.api.apply(&path, object).await;
     }
 
-    async fn completed(&self, job: &str) -> Value {
+    pub async fn completed(&self, job: &str) -> Value {
         let waited = tokio::time::timeout(PATIENCE, async {
             loop {
                 let job = self.api.get(job).await;
