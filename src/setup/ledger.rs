@@ -164,6 +164,11 @@ impl Ledger {
 }
 
 impl Made {
+    /// Whether it is deleted as a whole, while taking annotations back takes only what setup applied.
+    pub(super) fn is_an_object(&self) -> bool {
+        !matches!(self.thing, Thing::Annotations(_))
+    }
+
     /// What the annotations of this ServiceAccount would be called, had it been there before.
     fn annotations(&self) -> Option<Self> {
         match &self.thing {

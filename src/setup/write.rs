@@ -46,6 +46,19 @@ pub(super) struct Writer<'a> {
 }
 
 impl WriteError {
+    /// Whether nothing came of the write for sure, and nothing will.
+    pub(super) fn is_definite(&self) -> bool {
+        match self {
+            Self::Arm(ArmError::Refused(failure)) => {
+                (400..500).contains(&failure.status) && failure.kind != FailureKind::Unavailable
+            }
+            Self::Arm(ArmError::SignIn(_)) | Self::UnknownIdentity(_) => true,
+            Self::Cluster(ClusterError::Refused { code, .. }) => (400..500).contains(code),
+            Self::Cluster(ClusterError::Conflict { .. } | ClusterError::Forbidden { .. }) => true,
+            Self::Arm(_) | Self::Cluster(_) | Self::Ledger(_) => false,
+        }
+    }
+
     /// ARM's id of the call that failed, if ARM answered it.
     #[must_use]
     pub fn correlation_id(&self) -> Option<&str> {

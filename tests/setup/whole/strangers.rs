@@ -1,0 +1,46 @@
+//! What others make, and make anew, between an apply and a destroy: it stays.
+
+use serde_json::json;
+use simazure::Fault;
+use simazure::faults::{Act, Answer, Room};
+
+use super::put;
+use super::scene::{Case, Death, Scene};
+
+/// The path of the case's identity `name`.
+fn identity(case: &Case<'_>, name: &str) -> String {
+    let subscription = case.desired.group.subscription;
+    let kind = "Microsoft.ManagedIdentity/userAssignedIdentities";
+    let group = &case.name;
+    format!("/subscriptions/{subscription}/resourceGroups/{group}/providers/{kind}/{name}")
+}
+
+async fn has(case: &Case<'_>, line: &str) -> bool {
+    case.state().await.iter().any(|there| there == line)
+}
+
+#[tokio::test]
+async fn what_was_refused_and_made_by_another_since_stays() {
+    let scene = Scene::start().await;
+    // which identity is refused
+    for (name, refused) in [("first", "idA"), ("second", "idB")] {
+        let case = scene.case(name);
+        let fault = Fault {
+            room: Some(Room::Arm),
+            method: Some("PUT".to_owned()),
+            path: Some(format!(
+                "*/resourcegroups/{name}/*/{}",
+                refused.to_lowercase()
+            )),
+            ..Fault::new(Act::Answer(Answer::error(403, "AuthorizationFailed", "no")))
+        };
+        scene.azure.fault(fault).unwrap();
+        let (_, error) = case.apply(Death::Never).await;
+        assert!(error.unwrap().contains("403"), "{refused}");
+        let location = json!({"location": "westus2"});
+        put(&scene, &identity(&case, refused), &location).await;
+        assert_eq!(case.apply(Death::Never).await.1, None, "{refused}");
+        assert_eq!(case.destroy(Death::Never).await.1, None, "{refused}");
+        assert!(has(&case, &format!("identity {refused}")).await);
+    }
+}
