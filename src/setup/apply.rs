@@ -125,8 +125,9 @@ impl<'a> Run<'a> {
                 done.strike.extend(made.filter(Made::is_an_object));
                 continue;
             }
-            match (self.take(step, &mut lane).await, made) {
-                (Ok(Outcome::Done(_)), Some(made)) => drop(done.put.insert(made, State::Made)),
+            let mut id = None;
+            match (self.take(step, &mut lane, &mut id).await, made) {
+                (Ok(Outcome::Done(_)), Some(made)) => drop(done.put.insert(made, State::made(id))),
                 (Ok(Outcome::Adopted(_)), Some(made)) => drop(done.strike.insert(made)),
                 (Ok(_), None) => {}
                 (Err(error), made) => {
@@ -141,14 +142,19 @@ impl<'a> Run<'a> {
         (done, outcome)
     }
 
-    async fn take(&self, step: &'a Step, lane: &mut Lane<'a>) -> Result<Outcome, ApplyError> {
+    async fn take(
+        &self,
+        step: &'a Step,
+        lane: &mut Lane<'a>,
+        id: &mut Option<String>,
+    ) -> Result<Outcome, ApplyError> {
         self.journal.begin(step);
         if step.is_paced() {
             let own = &mut lane.turns;
             self.pacer.turn_of(own, self.rates.identity).await;
         }
         let start = Instant::now();
-        let outcome = self.writer.carry_out(step, &mut lane.made).await;
+        let outcome = self.writer.carry_out(step, &mut lane.made, id).await;
         self.journal.end(step, start.elapsed(), &outcome);
         outcome.map_err(|cause| ApplyError {
             step: step.to_string(),

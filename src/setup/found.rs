@@ -33,6 +33,8 @@ pub struct FoundIdentity {
 /// A ServiceAccount that is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FoundAccount {
+    /// Its uid.
+    pub uid: Option<String>,
     /// Its version.
     pub version: Option<String>,
     /// Who holds fields of it.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::desired::Desired;
 use super::found::{Found, FoundIdentity};
-use super::ledger::{Made, Place, Thing};
+use super::ledger::{Made, Place, State, Thing};
 use super::undo::{Act, Undo};
 use crate::azure::arm::{Resource, assignment_name, role_guid, same_name};
 use crate::names::FIELD_MANAGER;
@@ -68,7 +68,14 @@ impl Removal {
             .filter(|manager| *manager != FIELD_MANAGER)
             .map(String::as_str)
             .collect();
+        let state = found.ledger.0.get(made);
+        let anew = matches!(state, Some(State::MadeAs(uid)) if there.uid.as_ref() != Some(uid));
         if matches!(made.thing, Thing::Annotations(_)) {
+            self.push(made, Act::Unannotate(account, version));
+        } else if anew {
+            self.left.push(format!(
+                "ServiceAccount {account}: made by setup, but made anew by another since: only the annotations go"
+            ));
             self.push(made, Act::Unannotate(account, version));
         } else if others.is_empty() {
             self.push(made, Act::DeleteServiceAccount(account, version));
@@ -89,14 +96,26 @@ impl Removal {
         things: &BTreeSet<&Made>,
         found: &Found,
     ) -> bool {
+        let of_azure =
+            |made: &&&Made| !matches!(made.thing, Thing::ServiceAccount(_) | Thing::Annotations(_));
         let Some(there) = found.identities.get(name) else {
-            let of_azure = |made: &&&Made| {
-                !matches!(made.thing, Thing::ServiceAccount(_) | Thing::Annotations(_))
-            };
             self.gone
                 .extend(things.iter().filter(of_azure).map(|made| (*made).clone()));
             return false;
         };
+        let itself = Made {
+            place: place.clone(),
+            thing: Thing::ManagedIdentity,
+        };
+        if matches!(found.ledger.0.get(&itself), Some(State::MadeAs(id)) if *id != there.principal_id)
+        {
+            self.left.push(format!(
+                "identity {name}: made by setup, but made anew by another since"
+            ));
+            self.gone
+                .extend(things.iter().filter(of_azure).map(|made| (*made).clone()));
+            return false;
+        }
         for made in things {
             if let Thing::RoleAssignment { scope, role } = &made.thing {
                 self.role(made, name, scope, role, there);
@@ -127,10 +146,6 @@ impl Removal {
                 self.gone.insert((*made).clone());
             }
         }
-        let itself = Made {
-            place: place.clone(),
-            thing: Thing::ManagedIdentity,
-        };
         let foreign = foreign.join(", ");
         if !things.contains(&itself) {
             let credentials = match foreign.as_str() {

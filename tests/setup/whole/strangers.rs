@@ -1,11 +1,13 @@
 //! What others make, and make anew, between an apply and a destroy: it stays.
 
+use reqwest::Method;
 use serde_json::json;
 use simazure::Fault;
 use simazure::faults::{Act, Answer, Room};
 
 use super::put;
 use super::scene::{Case, Death, Scene};
+use crate::support::arm;
 
 /// The path of the case's identity `name`.
 fn identity(case: &Case<'_>, name: &str) -> String {
@@ -42,5 +44,31 @@ async fn what_was_refused_and_made_by_another_since_stays() {
         assert_eq!(case.apply(Death::Never).await.1, None, "{refused}");
         assert_eq!(case.destroy(Death::Never).await.1, None, "{refused}");
         assert!(has(&case, &format!("identity {refused}")).await);
+    }
+}
+
+#[tokio::test]
+async fn what_was_made_anew_since_stays() {
+    let scene = Scene::start().await;
+    // whether an apply comes between
+    for (name, again) in [("adopted", true), ("unseen", false)] {
+        let case = scene.case(name);
+        assert_eq!(case.apply(Death::Never).await.1, None, "{name}");
+        let id = identity(&case, "idB");
+        arm(&scene.azure, Method::DELETE, &id, None).await;
+        put(&scene, &id, &json!({"location": "westus2"})).await;
+        scene.kube.delete("ServiceAccount", name, "sa");
+        scene.put("ServiceAccount", name, "sa");
+        if again {
+            assert_eq!(case.apply(Death::Never).await.1, None, "{name}");
+        }
+        assert_eq!(case.destroy(Death::Never).await.1, None, "{name}");
+        let state = case.state().await.join("\n");
+        let theirs = ["identity idB", "account sa with 0 annotations"];
+        assert!(
+            theirs.iter().all(|it| state.contains(it)),
+            "{name}: {state}"
+        );
+        assert!(!state.contains("identity idA"), "{name}: {state}");
     }
 }
