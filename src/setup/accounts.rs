@@ -109,6 +109,10 @@ impl Cluster {
         let found = self.ask(operation, asked).await?;
         Ok(found.map(|object| FoundAccount {
             uid: object.metadata.uid,
+            client_id: object
+                .metadata
+                .annotations
+                .and_then(|mut annotations| annotations.remove(CLIENT_ID)),
             version: object.metadata.resource_version,
             managers: object
                 .metadata

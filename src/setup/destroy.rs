@@ -86,6 +86,7 @@ async fn find_identity(
     Ok(Some(FoundIdentity {
         credentials: persist(async || arm.list(&list).await).await?,
         assignments: roles::assignments(scopes, &identity.principal_id, arm).await?,
+        client_id: identity.client_id,
         principal_id: identity.principal_id,
     }))
 }

@@ -31,8 +31,9 @@ pub fn removal(desired: &Desired, found: &Found) -> Removal {
     for identity in &desired.identities {
         let place = Place::identity(&desired.group, &identity.name);
         let things: BTreeSet<_> = found.things(&place).collect();
+        let there = found.identities.get(&identity.name);
         for made in &things {
-            removal.account(made, found);
+            removal.account(made, found, there);
         }
         identities.push((&identity.name, place, things));
     }
@@ -53,7 +54,7 @@ impl Removal {
         self.steps.push(Undo { made, act });
     }
 
-    fn account(&mut self, made: &Made, found: &Found) {
+    fn account(&mut self, made: &Made, found: &Found, identity: Option<&FoundIdentity>) {
         let (Thing::ServiceAccount(account) | Thing::Annotations(account)) = &made.thing else {
             return;
         };
@@ -61,6 +62,14 @@ impl Removal {
             self.gone.insert(made.clone());
             return;
         };
+        if let (Some(used), Some(identity)) = (&there.client_id, identity)
+            && !used.eq_ignore_ascii_case(&identity.client_id)
+        {
+            self.left.push(format!(
+                "ServiceAccount {account}: now of another identity, with client id {used}"
+            ));
+            return;
+        }
         let (account, version) = (account.clone(), there.version.clone());
         let others: Vec<_> = there
             .managers

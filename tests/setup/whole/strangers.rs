@@ -1,12 +1,14 @@
 //! What others make, and make anew, between an apply and a destroy: it stays.
 
+use identity_injector::setup::desired::ServiceAccountId;
+use identity_injector::setup::step::IdentityIds;
 use reqwest::Method;
 use serde_json::json;
 use simazure::Fault;
 use simazure::faults::{Act, Answer, Room};
 
 use super::put;
-use super::scene::{Case, Death, Scene};
+use super::scene::{Case, Death, Scene, fuse};
 use crate::support::arm;
 
 /// The path of the case's identity `name`.
@@ -71,4 +73,33 @@ async fn what_was_made_anew_since_stays() {
         );
         assert!(!state.contains("identity idA"), "{name}: {state}");
     }
+}
+
+#[tokio::test]
+async fn an_account_that_another_identity_uses_since_stays() {
+    let scene = Scene::start().await;
+    let case = scene.case("moved");
+    assert_eq!(case.apply(Death::Never).await.1, None);
+    let (_, cluster) = case.clients(&fuse(Death::Never)).await;
+    let other = IdentityIds {
+        client_id: "other".to_owned(),
+        tenant_id: "tenant".to_owned(),
+        principal_id: String::new(),
+    };
+    for name in ["sb", "old"] {
+        let account = ServiceAccountId {
+            namespace: case.name.clone(),
+            name: name.to_owned(),
+        };
+        cluster.annotate(&account, &other).await.unwrap();
+    }
+    assert_eq!(case.destroy(Death::Never).await.1, None);
+    let state = case.state().await.join("\n");
+    for line in [
+        "account sb with 2 annotations",
+        "account old with 2 annotations",
+    ] {
+        assert!(state.contains(line), "{state}");
+    }
+    assert!(!state.contains("account sa"), "{state}");
 }
