@@ -124,7 +124,7 @@ impl Cluster {
         }))
     }
 
-    /// Takes off a ServiceAccount what setup applied to it. The version keeps one that is gone from being made again.
+    /// Takes off a ServiceAccount what setup applied to it. The uid keeps one that is gone from being made again.
     ///
     /// # Errors
     /// When it has another version by now, or the API server refuses.
@@ -132,11 +132,12 @@ impl Cluster {
         &self,
         account: &ServiceAccountId,
         version: Option<&str>,
+        uid: Option<&str>,
     ) -> Result<(), ClusterError> {
         let patch = Patch::Apply(json!({
             "apiVersion": "v1",
             "kind": "ServiceAccount",
-            "metadata": {"name": account.name, "resourceVersion": version},
+            "metadata": {"name": account.name, "resourceVersion": version, "uid": uid},
         }));
         let accounts = self.service_accounts(account);
         let how = PatchParams::apply(FIELD_MANAGER);

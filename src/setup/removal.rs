@@ -71,6 +71,7 @@ impl Removal {
             return;
         }
         let (account, version) = (account.clone(), there.version.clone());
+        let uid = there.uid.clone();
         let others: Vec<_> = there
             .managers
             .iter()
@@ -80,12 +81,12 @@ impl Removal {
         let state = found.ledger.0.get(made);
         let anew = matches!(state, Some(State::MadeAs(uid)) if there.uid.as_ref() != Some(uid));
         if matches!(made.thing, Thing::Annotations(_)) {
-            self.push(made, Act::Unannotate(account, version));
+            self.push(made, Act::Unannotate(account, version, uid));
         } else if anew {
             self.left.push(format!(
                 "ServiceAccount {account}: made by setup, but made anew by another since: only the annotations go"
             ));
-            self.push(made, Act::Unannotate(account, version));
+            self.push(made, Act::Unannotate(account, version, uid));
         } else if others.is_empty() {
             self.push(made, Act::DeleteServiceAccount(account, version));
         } else {
@@ -93,7 +94,7 @@ impl Removal {
                 "ServiceAccount {account}: made by setup, but {} has fields of it: only the annotations go",
                 others.join(", ")
             ));
-            self.push(made, Act::Unannotate(account, version));
+            self.push(made, Act::Unannotate(account, version, uid));
         }
     }
 

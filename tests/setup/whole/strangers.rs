@@ -103,3 +103,23 @@ async fn an_account_that_another_identity_uses_since_stays() {
     }
     assert!(!state.contains("account sa"), "{state}");
 }
+
+#[tokio::test]
+async fn an_account_that_is_gone_is_not_made_again() {
+    let scene = Scene::start().await;
+    let case = scene.case("gone");
+    assert_eq!(case.apply(Death::Never).await.1, None);
+    let (_, cluster) = case.clients(&fuse(Death::Never)).await;
+    let account = ServiceAccountId {
+        namespace: case.name.clone(),
+        name: "old".to_owned(),
+    };
+    let there = cluster.find_account(&account).await.unwrap().unwrap();
+    scene.kube.delete("ServiceAccount", "gone", "old");
+    let (version, uid) = (there.version.as_deref(), there.uid.as_deref());
+    assert!(cluster.unannotate(&account, version, uid).await.is_err());
+    assert_eq!(case.account("old"), None);
+    // The real API server makes it, whatever version is asked for.
+    assert!(cluster.unannotate(&account, version, None).await.is_ok());
+    assert!(case.account("old").is_some());
+}
