@@ -43,7 +43,7 @@ impl Cluster {
     }
 
     /// Gives a ServiceAccount the annotations of an identity, by server-side apply: all else on it stays, an absent one
-    /// is made.
+    /// is made. Gives its uid.
     ///
     /// # Errors
     /// When another manager holds the annotations with other values, or the API server refuses.
@@ -51,7 +51,7 @@ impl Cluster {
         &self,
         account: &ServiceAccountId,
         ids: &IdentityIds,
-    ) -> Result<(), ClusterError> {
+    ) -> Result<Option<String>, ClusterError> {
         let patch = Patch::Apply(json!({
             "apiVersion": "v1",
             "kind": "ServiceAccount",
@@ -64,7 +64,8 @@ impl Cluster {
         let how = PatchParams::apply(FIELD_MANAGER);
         let asked = accounts.patch(&account.name, &how, &patch);
         let operation = format!("PATCH ServiceAccount {account}");
-        self.ask(operation, asked).await.map(|_| ())
+        let applied = self.ask(operation, asked).await?;
+        Ok(applied.metadata.uid)
     }
 
     /// A token of a ServiceAccount for one audience, as its pods get it.
@@ -94,7 +95,7 @@ impl Cluster {
         Ok(token.unwrap_or_default().into())
     }
 
-    /// A ServiceAccount's version and managers, if there is one.
+    /// A ServiceAccount's uid, version and managers, if there is one.
     ///
     /// # Errors
     /// When the API server does not tell.
@@ -107,6 +108,11 @@ impl Cluster {
         let operation = format!("GET ServiceAccount {account}");
         let found = self.ask(operation, asked).await?;
         Ok(found.map(|object| FoundAccount {
+            uid: object.metadata.uid,
+            client_id: object
+                .metadata
+                .annotations
+                .and_then(|mut annotations| annotations.remove(CLIENT_ID)),
             version: object.metadata.resource_version,
             managers: object
                 .metadata
@@ -118,7 +124,7 @@ impl Cluster {
         }))
     }
 
-    /// Takes off a ServiceAccount what setup applied to it. The version keeps one that is gone from being made again.
+    /// Takes off a ServiceAccount what setup applied to it. The uid keeps one that is gone from being made again.
     ///
     /// # Errors
     /// When it has another version by now, or the API server refuses.
@@ -126,11 +132,12 @@ impl Cluster {
         &self,
         account: &ServiceAccountId,
         version: Option<&str>,
+        uid: Option<&str>,
     ) -> Result<(), ClusterError> {
         let patch = Patch::Apply(json!({
             "apiVersion": "v1",
             "kind": "ServiceAccount",
-            "metadata": {"name": account.name, "resourceVersion": version},
+            "metadata": {"name": account.name, "resourceVersion": version, "uid": uid},
         }));
         let accounts = self.service_accounts(account);
         let how = PatchParams::apply(FIELD_MANAGER);

@@ -18,7 +18,7 @@ use super::book::{Book, BookError};
 use super::cluster::Cluster;
 use super::desired::Desired;
 use super::journal::Journal;
-use super::ledger::{Change, State, makes};
+use super::ledger::{Change, Made, State, makes};
 use super::pace::{LANES, Pacer, Rates, Turns};
 use super::plan::Plan;
 use super::step::Step;
@@ -113,41 +113,48 @@ struct Lane<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// Carries out the steps of one identity; what was made, and the error that ended it.
+    /// Carries out the steps of one identity; what was made and what surely was not, and the error that ended it.
     async fn lane(&self, steps: &'a [Step]) -> (Change, Result<(), ApplyError>) {
         let mut lane = Lane::default();
-        let mut done = Change::default();
+        let (mut done, mut outcome) = (Change::default(), Ok(()));
         for step in steps {
-            if self.stop.is_cancelled() {
-                break;
-            }
-            let outcome = match self.take(step, &mut lane).await {
-                Ok(outcome) => outcome,
-                Err(error) => {
-                    self.stop.cancel();
-                    return (done, Err(error));
-                }
-            };
             // What has no entry of its own (annotations, of a ServiceAccount that setup made) was not noted.
             let made = makes(step, &self.writer.desired.group);
             let made = made.filter(|made| self.noted.put.contains_key(made));
-            match (made, outcome) {
-                (Some(made), Outcome::Done(_)) => drop(done.put.insert(made, State::Made)),
-                (Some(made), Outcome::Adopted(_)) => drop(done.strike.insert(made)),
-                (None, _) => {}
+            if self.stop.is_cancelled() {
+                done.strike.extend(made.filter(Made::is_an_object));
+                continue;
+            }
+            let mut id = None;
+            match (self.take(step, &mut lane, &mut id).await, made) {
+                (Ok(Outcome::Done(_)), Some(made)) => drop(done.put.insert(made, State::made(id))),
+                (Ok(Outcome::Adopted(_)), Some(made)) => drop(done.strike.insert(made)),
+                (Ok(_), None) => {}
+                (Err(error), made) => {
+                    self.stop.cancel();
+                    // Without a definite answer it may have been made: it stays intended.
+                    let made = made.filter(|_| error.cause.is_definite());
+                    done.strike.extend(made.filter(Made::is_an_object));
+                    outcome = Err(error);
+                }
             }
         }
-        (done, Ok(()))
+        (done, outcome)
     }
 
-    async fn take(&self, step: &'a Step, lane: &mut Lane<'a>) -> Result<Outcome, ApplyError> {
+    async fn take(
+        &self,
+        step: &'a Step,
+        lane: &mut Lane<'a>,
+        id: &mut Option<String>,
+    ) -> Result<Outcome, ApplyError> {
         self.journal.begin(step);
         if step.is_paced() {
             let own = &mut lane.turns;
             self.pacer.turn_of(own, self.rates.identity).await;
         }
         let start = Instant::now();
-        let outcome = self.writer.carry_out(step, &mut lane.made).await;
+        let outcome = self.writer.carry_out(step, &mut lane.made, id).await;
         self.journal.end(step, start.elapsed(), &outcome);
         outcome.map_err(|cause| ApplyError {
             step: step.to_string(),

@@ -86,6 +86,7 @@ async fn find_identity(
     Ok(Some(FoundIdentity {
         credentials: persist(async || arm.list(&list).await).await?,
         assignments: roles::assignments(scopes, &identity.principal_id, arm).await?,
+        client_id: identity.client_id,
         principal_id: identity.principal_id,
     }))
 }
@@ -235,8 +236,9 @@ impl Run<'_> {
     async fn carry_out(&self, act: &Act) -> Result<Outcome, WriteError> {
         let group = &self.desired.group;
         let request = match act {
-            Act::Unannotate(account, version) => {
-                self.cluster.unannotate(account, version.as_deref()).await?;
+            Act::Unannotate(account, version, uid) => {
+                let (version, uid) = (version.as_deref(), uid.as_deref());
+                self.cluster.unannotate(account, version, uid).await?;
                 return Ok(Outcome::Done(None));
             }
             Act::DeleteServiceAccount(account, version) => {

@@ -22,6 +22,8 @@ pub struct Found {
 /// An identity that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundIdentity {
+    /// The client id that its pods ask for.
+    pub client_id: String,
     /// Its principal.
     pub principal_id: String,
     /// All its credentials.
@@ -33,8 +35,12 @@ pub struct FoundIdentity {
 /// A ServiceAccount that is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FoundAccount {
+    /// Its uid.
+    pub uid: Option<String>,
     /// Its version.
     pub version: Option<String>,
+    /// The client id that its annotation names.
+    pub client_id: Option<String>,
     /// Who holds fields of it.
     pub managers: BTreeSet<String>,
 }

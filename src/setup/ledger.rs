@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::desired::ServiceAccountId;
-use super::observe::{Observed, ObservedServiceAccount};
+use super::observe::{Observed, ObservedIdentity, ObservedServiceAccount};
 use super::step::Step;
 use crate::azure::arm::{GroupId, role_guid, same_name};
 
@@ -65,13 +65,15 @@ pub enum Thing {
 }
 
 /// How sure it is that a thing was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum State {
     /// It was not there, and was about to be made.
     Intended,
-    /// It was made.
+    /// It was made, and nothing tells it from one of its name made later.
     Made,
+    /// It was made with this id, which one made anew does not have: the identity's principal, the ServiceAccount's uid.
+    MadeAs(String),
 }
 
 /// What becomes different in a ledger. Other entries stay, whoever wrote them.
@@ -102,6 +104,14 @@ impl Place {
             ..Self::group(group)
         }
     }
+
+    /// The identity that is there now.
+    fn seen<'a>(&self, observed: &'a Observed) -> Option<&'a ObservedIdentity> {
+        let name = self.identity.as_deref()?;
+        let mut identities = observed.identities.iter();
+        let there = identities.find(|(there, _)| same_name(there, name));
+        there.map(|(_, identity)| identity)
+    }
 }
 
 impl Ledger {
@@ -114,7 +124,7 @@ impl Ledger {
             change
                 .put
                 .iter()
-                .map(|(made, state)| (made.clone(), *state)),
+                .map(|(made, state)| (made.clone(), state.clone())),
         );
         Self(entries)
     }
@@ -125,16 +135,21 @@ impl Ledger {
         let mut change = Change::default();
         let planned: BTreeSet<Made> = steps.iter().filter_map(|step| makes(step, group)).collect();
         for (made, state) in &self.0 {
-            if *state == State::Made || planned.contains(made) {
+            if planned.contains(made) {
                 continue;
             }
-            match exists(made, group, observed) {
+            let seen = match is_anew(&made.place, &self.0, observed) && made.goes_with_identity() {
+                true => Some(false),
+                false => exists(made, group, observed),
+            };
+            match seen {
+                Some(true) if *state != State::Intended => {}
                 // One that setup made would have come with its annotations.
                 Some(true) if made.annotations().is_some_and(|one| planned.contains(&one)) => {
                     change.strike.insert(made.clone());
                 }
                 Some(true) => {
-                    change.put.insert(made.clone(), State::Made);
+                    change.put.insert(made.clone(), State::seen(made, observed));
                 }
                 Some(false) => {
                     change.strike.insert(made.clone());
@@ -164,6 +179,19 @@ impl Ledger {
 }
 
 impl Made {
+    /// Whether it is deleted as a whole, while taking annotations back takes only what setup applied.
+    pub(super) fn is_an_object(&self) -> bool {
+        !matches!(self.thing, Thing::Annotations(_))
+    }
+
+    /// Whether it is the identity or in it.
+    fn goes_with_identity(&self) -> bool {
+        matches!(
+            self.thing,
+            Thing::ManagedIdentity | Thing::FederatedCredential { .. }
+        )
+    }
+
     /// What the annotations of this ServiceAccount would be called, had it been there before.
     fn annotations(&self) -> Option<Self> {
         match &self.thing {
@@ -232,6 +260,40 @@ pub fn makes(step: &Step, group: &GroupId) -> Option<Made> {
     }
 }
 
+impl State {
+    /// Made, with the id if the writer learnt one.
+    #[must_use]
+    pub(super) fn made(id: Option<String>) -> Self {
+        id.map_or(Self::Made, Self::MadeAs)
+    }
+
+    /// Made by a run that could not confirm it.
+    fn seen(made: &Made, observed: &Observed) -> Self {
+        let identity = made.place.seen(observed);
+        let has_id = matches!(
+            made.thing,
+            Thing::ManagedIdentity | Thing::RoleAssignment { .. }
+        );
+        Self::made(
+            identity
+                .filter(|_| has_id)
+                .map(|it| it.ids.principal_id.clone()),
+        )
+    }
+}
+
+/// Whether the identity of a place is another than the one that setup made.
+fn is_anew(place: &Place, entries: &BTreeMap<Made, State>, observed: &Observed) -> bool {
+    let identity = Made {
+        place: place.clone(),
+        thing: Thing::ManagedIdentity,
+    };
+    match (entries.get(&identity), place.seen(observed)) {
+        (Some(State::MadeAs(id)), Some(there)) => *id != there.ids.principal_id,
+        _ => false,
+    }
+}
+
 /// Whether a thing was seen; `None` if it was not looked for.
 fn exists(made: &Made, group: &GroupId, observed: &Observed) -> Option<bool> {
     let place = Place::group(group);
@@ -240,9 +302,7 @@ fn exists(made: &Made, group: &GroupId, observed: &Observed) -> Option<bool> {
     {
         return None;
     }
-    let name = made.place.identity.as_deref();
-    let mut identities = observed.identities.iter();
-    let identity = name.and_then(|name| identities.find(|(there, _)| same_name(there, name)));
+    let identity = made.place.seen(observed);
     match &made.thing {
         Thing::ResourceGroup => Some(observed.group.is_some()),
         Thing::ServiceAccount(account) | Thing::Annotations(account) => {
@@ -252,15 +312,17 @@ fn exists(made: &Made, group: &GroupId, observed: &Observed) -> Option<bool> {
             }
         }
         Thing::ManagedIdentity => identity.map(|_| true),
-        Thing::FederatedCredential { name } => identity.map(|(_, identity)| {
+        Thing::FederatedCredential { name } => identity.map(|identity| {
             let mut there = identity.credentials.iter();
             there.any(|there| same_name(&there.name, name))
         }),
-        Thing::RoleAssignment { scope, role } => identity.map(|(_, identity)| {
-            identity.assignments.iter().any(|there| {
+        Thing::RoleAssignment { scope, role } => identity.and_then(|identity| {
+            // Only the config's scopes were looked at.
+            let held = identity.assignments.iter().any(|there| {
                 there.scope.eq_ignore_ascii_case(scope)
                     && role_guid(&there.role_definition_id).eq_ignore_ascii_case(role)
-            })
+            });
+            held.then_some(true)
         }),
     }
 }
@@ -269,7 +331,7 @@ fn exists(made: &Made, group: &GroupId, observed: &Observed) -> Option<bool> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::State::{Intended, Made as IsMade};
+    use super::State::{Intended, Made as IsMade, MadeAs};
     use super::{Change, Ledger, Made, Place, State, Thing};
     use crate::azure::arm::{FederatedCredential, GroupId, ResourceGroup};
     use crate::setup::desired::ServiceAccountId;
@@ -299,7 +361,7 @@ mod tests {
     }
 
     fn ledger(entries: &[(Thing, State)]) -> Ledger {
-        let entry = |(thing, state): &(Thing, State)| (made(thing.clone()), *state);
+        let entry = |(thing, state): &(Thing, State)| (made(thing.clone()), state.clone());
         Ledger(entries.iter().map(entry).collect())
     }
 
@@ -315,7 +377,7 @@ mod tests {
             ids: IdentityIds {
                 client_id: String::new(),
                 tenant_id: String::new(),
-                principal_id: String::new(),
+                principal_id: "p".to_owned(),
             },
             location: String::new(),
             credentials: vec![credential],
@@ -336,6 +398,13 @@ mod tests {
         }
     }
 
+    fn role() -> Thing {
+        Thing::RoleAssignment {
+            scope: "/elsewhere".to_owned(),
+            role: "r".to_owned(),
+        }
+    }
+
     fn credential(name: &str) -> Thing {
         let name = name.to_owned();
         Thing::FederatedCredential { name }
@@ -348,7 +417,7 @@ mod tests {
         let annotations = || Thing::Annotations(account());
         // the ledger before, the steps, the ledger after
         type Entries = Vec<(Thing, State)>;
-        let table: [(&str, Entries, Vec<Step>, Entries); 9] = [
+        let table: [(&str, Entries, Vec<Step>, Entries); 12] = [
             ("nothing", vec![], vec![], vec![]),
             (
                 "to be made",
@@ -375,7 +444,34 @@ mod tests {
                 "made, and gone since",
                 vec![(credential("d"), IsMade)],
                 vec![],
-                vec![(credential("d"), IsMade)],
+                vec![],
+            ),
+            (
+                "made, and there",
+                vec![
+                    (credential("c"), IsMade),
+                    (Thing::ManagedIdentity, MadeAs("p".to_owned())),
+                ],
+                vec![],
+                vec![
+                    (credential("c"), IsMade),
+                    (Thing::ManagedIdentity, MadeAs("p".to_owned())),
+                ],
+            ),
+            (
+                "made anew by another, with a credential of the name",
+                vec![
+                    (credential("c"), IsMade),
+                    (Thing::ManagedIdentity, MadeAs("q".to_owned())),
+                ],
+                vec![],
+                vec![],
+            ),
+            (
+                "a role at a scope that was not looked at",
+                vec![(role(), MadeAs("p".to_owned()))],
+                vec![],
+                vec![(role(), MadeAs("p".to_owned()))],
             ),
             (
                 "not looked at",

@@ -63,7 +63,7 @@ impl Ledger {
         for (made, state) in &self.0 {
             let entry = Entry {
                 thing: made.thing.clone(),
-                state: *state,
+                state: state.clone(),
             };
             pages.entry(&made.place).or_default().push(json!(entry));
         }
@@ -98,7 +98,11 @@ mod tests {
         let identity = Place::identity(&group, "idA");
         let entries = [
             (Place::group(&group), Thing::ResourceGroup, State::Made),
-            (identity.clone(), Thing::ManagedIdentity, State::Made),
+            (
+                identity.clone(),
+                Thing::ManagedIdentity,
+                State::MadeAs("p".to_owned()),
+            ),
             (
                 identity.clone(),
                 Thing::FederatedCredential { name },

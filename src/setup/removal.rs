@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::desired::Desired;
 use super::found::{Found, FoundIdentity};
-use super::ledger::{Made, Place, Thing};
+use super::ledger::{Made, Place, State, Thing};
 use super::undo::{Act, Undo};
 use crate::azure::arm::{Resource, assignment_name, role_guid, same_name};
 use crate::names::FIELD_MANAGER;
@@ -31,8 +31,9 @@ pub fn removal(desired: &Desired, found: &Found) -> Removal {
     for identity in &desired.identities {
         let place = Place::identity(&desired.group, &identity.name);
         let things: BTreeSet<_> = found.things(&place).collect();
+        let there = found.identities.get(&identity.name);
         for made in &things {
-            removal.account(made, found);
+            removal.account(made, found, there);
         }
         identities.push((&identity.name, place, things));
     }
@@ -53,7 +54,7 @@ impl Removal {
         self.steps.push(Undo { made, act });
     }
 
-    fn account(&mut self, made: &Made, found: &Found) {
+    fn account(&mut self, made: &Made, found: &Found, identity: Option<&FoundIdentity>) {
         let (Thing::ServiceAccount(account) | Thing::Annotations(account)) = &made.thing else {
             return;
         };
@@ -61,15 +62,31 @@ impl Removal {
             self.gone.insert(made.clone());
             return;
         };
+        if let (Some(used), Some(identity)) = (&there.client_id, identity)
+            && !used.eq_ignore_ascii_case(&identity.client_id)
+        {
+            self.left.push(format!(
+                "ServiceAccount {account}: now of another identity, with client id {used}"
+            ));
+            return;
+        }
         let (account, version) = (account.clone(), there.version.clone());
+        let uid = there.uid.clone();
         let others: Vec<_> = there
             .managers
             .iter()
             .filter(|manager| *manager != FIELD_MANAGER)
             .map(String::as_str)
             .collect();
+        let state = found.ledger.0.get(made);
+        let anew = matches!(state, Some(State::MadeAs(uid)) if there.uid.as_ref() != Some(uid));
         if matches!(made.thing, Thing::Annotations(_)) {
-            self.push(made, Act::Unannotate(account, version));
+            self.push(made, Act::Unannotate(account, version, uid));
+        } else if anew {
+            self.left.push(format!(
+                "ServiceAccount {account}: made by setup, but made anew by another since: only the annotations go"
+            ));
+            self.push(made, Act::Unannotate(account, version, uid));
         } else if others.is_empty() {
             self.push(made, Act::DeleteServiceAccount(account, version));
         } else {
@@ -77,7 +94,7 @@ impl Removal {
                 "ServiceAccount {account}: made by setup, but {} has fields of it: only the annotations go",
                 others.join(", ")
             ));
-            self.push(made, Act::Unannotate(account, version));
+            self.push(made, Act::Unannotate(account, version, uid));
         }
     }
 
@@ -89,14 +106,26 @@ impl Removal {
         things: &BTreeSet<&Made>,
         found: &Found,
     ) -> bool {
+        let of_azure =
+            |made: &&&Made| !matches!(made.thing, Thing::ServiceAccount(_) | Thing::Annotations(_));
         let Some(there) = found.identities.get(name) else {
-            let of_azure = |made: &&&Made| {
-                !matches!(made.thing, Thing::ServiceAccount(_) | Thing::Annotations(_))
-            };
             self.gone
                 .extend(things.iter().filter(of_azure).map(|made| (*made).clone()));
             return false;
         };
+        let itself = Made {
+            place: place.clone(),
+            thing: Thing::ManagedIdentity,
+        };
+        if matches!(found.ledger.0.get(&itself), Some(State::MadeAs(id)) if *id != there.principal_id)
+        {
+            self.left.push(format!(
+                "identity {name}: made by setup, but made anew by another since"
+            ));
+            self.gone
+                .extend(things.iter().filter(of_azure).map(|made| (*made).clone()));
+            return false;
+        }
         for made in things {
             if let Thing::RoleAssignment { scope, role } = &made.thing {
                 self.role(made, name, scope, role, there);
@@ -127,10 +156,6 @@ impl Removal {
                 self.gone.insert((*made).clone());
             }
         }
-        let itself = Made {
-            place: place.clone(),
-            thing: Thing::ManagedIdentity,
-        };
         let foreign = foreign.join(", ");
         if !things.contains(&itself) {
             let credentials = match foreign.as_str() {

@@ -26,6 +26,8 @@ const OUTAGE_TRIES: u32 = 3;
 pub struct Tries {
     /// How many failed before this one.
     pub failed: u32,
+    /// How many of those, the last in a row, met no or an unwell ARM.
+    pub outages: u32,
     /// How long they took, with the waits between them.
     pub elapsed: Duration,
 }
@@ -45,7 +47,7 @@ pub fn pause(error: &ArmError, tries: Tries, jitter: u8) -> Option<Duration> {
         wait(limit, most / 2, most)
     };
     match error {
-        ArmError::NoAnswer { .. } if tries.failed < OUTAGE_TRIES => growing(PATIENCE, 1, 60),
+        ArmError::NoAnswer { .. } if tries.outages < OUTAGE_TRIES => growing(PATIENCE, 1, 60),
         ArmError::Refused(failure) => {
             let Failure {
                 kind, retry_after, ..
@@ -58,7 +60,7 @@ pub fn pause(error: &ArmError, tries: Tries, jitter: u8) -> Option<Duration> {
                 (FailureKind::ParentNotFound | FailureKind::PrincipalNotFound, _) => {
                     fixed(REPLICATION, REPLICATION_PAUSE)
                 }
-                (FailureKind::Unavailable, _) if tries.failed >= OUTAGE_TRIES => None,
+                (FailureKind::Unavailable, _) if tries.outages >= OUTAGE_TRIES => None,
                 (FailureKind::Unavailable, Some(asked)) => fixed(PATIENCE, asked),
                 (FailureKind::Unavailable, None) => growing(PATIENCE, 1, 60),
                 (
@@ -90,6 +92,10 @@ pub fn pause(error: &ArmError, tries: Tries, jitter: u8) -> Option<Duration> {
     }
 }
 
+fn is_outage(error: &ArmError) -> bool {
+    matches!(error, ArmError::NoAnswer { .. }) || error.kind() == Some(FailureKind::Unavailable)
+}
+
 /// Makes a call, again as long as [`pause`] says so.
 ///
 /// # Errors
@@ -117,14 +123,19 @@ pub async fn persist<T>(call: impl AsyncFn() -> Result<T, ArmError>) -> Result<T
         }
         sleep(pause).await;
         tries.failed += 1;
+        tries.outages = match is_outage(&error) {
+            true => tries.outages + 1,
+            false => 0,
+        };
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
-    use super::{Tries, pause};
+    use super::{Tries, pause, persist};
     use crate::azure::arm::{ArmError, Failure, FailureKind};
 
     #[test]
@@ -161,17 +172,10 @@ mod tests {
             (Locked, None, 0, 0, None),
         ];
         for (kind, retry_after, failed, elapsed, expected) in table {
-            let error = ArmError::Refused(Box::new(Failure {
-                operation: "PUT /x".to_owned(),
-                kind,
-                status: 0,
-                code: String::new(),
-                message: String::new(),
-                correlation_id: String::new(),
-                retry_after: retry_after.map(Duration::from_secs),
-            }));
+            let error = refused(kind, retry_after);
             let tries = Tries {
                 failed,
+                outages: failed,
                 elapsed: Duration::from_secs(elapsed),
             };
             let pause = |jitter| pause(&error, tries, jitter);
@@ -184,5 +188,48 @@ mod tests {
                 "{case}"
             );
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_after_other_refusals_is_waited_for() {
+        use FailureKind::*;
+        // what the calls meet, and whether one is sent after them
+        let table: [(&[FailureKind], bool); 4] = [
+            (&[Throttled, Throttled, Throttled, Unavailable], true),
+            (
+                &[
+                    Unavailable,
+                    Unavailable,
+                    Unavailable,
+                    Throttled,
+                    Unavailable,
+                ],
+                true,
+            ),
+            (&[Unavailable; 3], true),
+            (&[Unavailable; 4], false),
+        ];
+        for (kinds, sent) in table {
+            let calls = AtomicUsize::new(0);
+            let outcome = persist(async || {
+                let n = calls.fetch_add(1, Ordering::SeqCst);
+                kinds
+                    .get(n)
+                    .map_or(Ok(()), |kind| Err(refused(*kind, None)))
+            });
+            assert_eq!(outcome.await.is_ok(), sent, "{kinds:?}");
+        }
+    }
+
+    fn refused(kind: FailureKind, retry_after: Option<u64>) -> ArmError {
+        ArmError::Refused(Box::new(Failure {
+            operation: "PUT /x".to_owned(),
+            kind,
+            status: 0,
+            code: String::new(),
+            message: String::new(),
+            correlation_id: String::new(),
+            retry_after: retry_after.map(Duration::from_secs),
+        }))
     }
 }

@@ -20,8 +20,8 @@ pub struct Undo {
 /// A write that removes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Take the annotations off a ServiceAccount of this version.
-    Unannotate(ServiceAccountId, Option<String>),
+    /// Take the annotations off a ServiceAccount of this version and uid.
+    Unannotate(ServiceAccountId, Option<String>, Option<String>),
     /// Delete a ServiceAccount of this version.
     DeleteServiceAccount(ServiceAccountId, Option<String>),
     /// Take a role back.
@@ -76,7 +76,7 @@ impl Undo {
         let row = Row::new;
         let nothing = String::new;
         match &self.act {
-            Act::Unannotate(account, _) => {
+            Act::Unannotate(account, ..) => {
                 let detail = "client id and tenant id".to_owned();
                 row("unannotate", "ServiceAccount", account.to_string(), detail)
             }

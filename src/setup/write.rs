@@ -46,6 +46,19 @@ pub(super) struct Writer<'a> {
 }
 
 impl WriteError {
+    /// Whether nothing came of the write for sure, and nothing will.
+    pub(super) fn is_definite(&self) -> bool {
+        match self {
+            Self::Arm(ArmError::Refused(failure)) => {
+                (400..500).contains(&failure.status) && failure.kind != FailureKind::Unavailable
+            }
+            Self::Arm(ArmError::SignIn(_)) | Self::UnknownIdentity(_) => true,
+            Self::Cluster(ClusterError::Refused { code, .. }) => (400..500).contains(code),
+            Self::Cluster(ClusterError::Conflict { .. } | ClusterError::Forbidden { .. }) => true,
+            Self::Arm(_) | Self::Cluster(_) | Self::Ledger(_) => false,
+        }
+    }
+
     /// ARM's id of the call that failed, if ARM answered it.
     #[must_use]
     pub fn correlation_id(&self) -> Option<&str> {
@@ -68,11 +81,12 @@ impl Outcome {
 }
 
 impl Writer<'_> {
-    /// Carries out one step; an identity that it makes is added to `made`.
+    /// Carries out one step; an identity that it makes is added to `made`, the id that the ledger is to keep is put in `id`.
     pub(super) async fn carry_out<'a>(
         &self,
         step: &'a Step,
         made: &mut MadeIds<'a>,
+        id: &mut Option<String>,
     ) -> Result<Outcome, WriteError> {
         match step {
             Step::CreateResourceGroup { name: _, location } => {
@@ -83,6 +97,7 @@ impl Writer<'_> {
             Step::CreateIdentity { name, location } => {
                 let put = request::put_identity(&self.desired.group, name, location);
                 let answer = persist(async || self.arm.send(&put).await).await?;
+                *id = Some(answer.value.principal_id.clone());
                 made.insert(name, answer.value.into());
                 Ok(Outcome::Done(Some(answer.correlation_id)))
             }
@@ -97,6 +112,7 @@ impl Writer<'_> {
                     Some(principal_id) => principal_id,
                     None => &ids_of(identity, made)?.principal_id,
                 };
+                *id = Some(principal_id.clone());
                 self.assign(scope, role_definition_id, principal_id).await
             }
             Step::CreateFederatedCredential {
@@ -125,7 +141,7 @@ impl Writer<'_> {
                     Some(ids) => ids,
                     None => ids_of(identity, made)?,
                 };
-                self.cluster.annotate(&account, ids).await?;
+                *id = self.cluster.annotate(&account, ids).await?;
                 Ok(Outcome::Done(None))
             }
         }

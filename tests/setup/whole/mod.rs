@@ -4,6 +4,7 @@ mod binary;
 mod custom_cloud;
 mod memory;
 mod scene;
+mod strangers;
 mod verify;
 
 use std::time::{Duration, Instant};

@@ -15,7 +15,7 @@ use identity_injector::setup::config;
 use identity_injector::setup::desired::Desired;
 use identity_injector::setup::destroy::{destroy, find};
 use identity_injector::setup::journal::Journal;
-use identity_injector::setup::ledger::Ledger;
+use identity_injector::setup::ledger::{Ledger, State};
 use identity_injector::setup::pace::Rates;
 use identity_injector::setup::removal::removal;
 use identity_injector::setup::{apply, look};
@@ -313,7 +313,11 @@ impl Case<'_> {
                 lines.push(format!("account {account} with {count} annotations"));
             }
         }
-        lines.extend(self.ledger().0.iter().map(|entry| format!("{entry:?}")));
+        let plain = |(made, state)| match state {
+            State::MadeAs(_) => format!("{:?}", (made, State::Made)),
+            state => format!("{:?}", (made, state)),
+        };
+        lines.extend(self.ledger().0.into_iter().map(plain));
         let plain = |line: String| line.replace(&self.name, "CASE");
         let lines = lines.into_iter().map(plain);
         // The hash in a credential's name is over the namespace.

@@ -140,15 +140,17 @@ pub(crate) fn apply(server: &Server, call: &Call, key: &Key) -> Result<Response,
     };
     let (_, mut applied) = object::read(&call.body, key.kind, &key.namespace, Some(&key.name))?;
     let version = applied["metadata"]["resourceVersion"].take();
+    let uid = applied["metadata"]["uid"].take();
     let now = now().to_string();
     let force = query.get("force").is_some_and(|force| force == "true");
     let mut store = server.store();
     in_namespace(&store, key)?;
     let live = store.get(key);
-    let is = live
-        .as_deref()
-        .map(|live| &live["metadata"]["resourceVersion"]);
-    if !version.is_null() && is != Some(&version) {
+    let is = |field: &str| live.as_deref().map(|live| &live["metadata"][field]);
+    // A version that is asked for keeps no absent object from being made; a uid does.
+    let other_version =
+        !version.is_null() && is("resourceVersion").is_some_and(|it| *it != version);
+    if other_version || !uid.is_null() && is("uid") != Some(&uid) {
         return Err(Refusal::Modified {
             resource: key.kind.plural(),
             name: key.name.clone(),
