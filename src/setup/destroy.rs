@@ -22,7 +22,7 @@ use super::retry::persist;
 use super::roles;
 use super::undo::{Act, Undo};
 use super::write::WriteError;
-use crate::azure::arm::{ArmError, Client, request};
+use crate::azure::arm::{ArmError, Client, FailureKind, request};
 
 /// How long what is removed may wait to be struck. The ledger is written whole: each time would be often.
 const STRIKE_PAUSE: Duration = Duration::from_secs(30);
@@ -251,7 +251,27 @@ impl Run<'_> {
             Act::DeleteFederatedCredential { identity, name } => {
                 request::delete_credential(group, identity, name)
             }
-            Act::DeleteIdentity(name) => request::delete_identity(group, name),
+            Act::DeleteIdentity(name) => {
+                // Ours are gone by now: what is there another has made since we looked.
+                let list = request::list_credentials(group, name);
+                let gone = [
+                    Some(FailureKind::NotFound),
+                    Some(FailureKind::ParentNotFound),
+                ];
+                let there = match self.arm.list(&list).await {
+                    Err(error) if gone.contains(&error.kind()) => Vec::new(),
+                    Err(_) => persist(async || self.arm.list(&list).await).await?,
+                    Ok(there) => there,
+                };
+                if !there.is_empty() {
+                    let names: Vec<_> = there.iter().map(|it| it.name.as_str()).collect();
+                    let names = names.join(", ");
+                    return Ok(Outcome::Left(format!(
+                        "identity {name}: others trust it by federated credentials that setup did not make: {names}"
+                    )));
+                }
+                request::delete_identity(group, name)
+            }
             Act::DeleteResourceGroup(name) => {
                 let list = request::list_resources(group);
                 let there = persist(async || self.arm.list(&list).await).await?;

@@ -10,7 +10,7 @@ use super::scene::{Case, Death, Scene};
 use crate::many::{self, ACCOUNTS};
 
 /// How much more a run may need for each identity beyond the tenth, in KiB.
-const EACH: u64 = 48;
+const EACH: u64 = 64;
 
 /// A case of so many identities, each for 5 ServiceAccounts.
 fn case<'a>(scene: &'a Scene, identities: usize) -> Case<'a> {

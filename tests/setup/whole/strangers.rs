@@ -1,6 +1,9 @@
 //! What others make, and make anew, between an apply and a destroy: it stays.
 
 use identity_injector::setup::desired::ServiceAccountId;
+use identity_injector::setup::destroy::{destroy, find};
+use identity_injector::setup::pace::Rates;
+use identity_injector::setup::removal::removal;
 use identity_injector::setup::step::IdentityIds;
 use reqwest::Method;
 use serde_json::json;
@@ -10,6 +13,7 @@ use simazure::faults::{Act, Answer, Room};
 use super::put;
 use super::scene::{Case, Death, Scene, fuse};
 use crate::support::arm;
+use crate::unseen;
 
 /// The path of the case's identity `name`.
 fn identity(case: &Case<'_>, name: &str) -> String {
@@ -122,4 +126,28 @@ async fn an_account_that_is_gone_is_not_made_again() {
     // The real API server makes it, whatever version is asked for.
     assert!(cluster.unannotate(&account, version, None).await.is_ok());
     assert!(case.account("old").is_some());
+}
+
+#[tokio::test]
+async fn a_credential_that_comes_between_plan_and_deletion_keeps_the_identity() {
+    let scene = Scene::start().await;
+    let case = scene.case("late");
+    assert_eq!(case.apply(Death::Never).await.1, None);
+    let (client, cluster) = case.clients(&fuse(Death::Never)).await;
+    let found = find(&case.desired, &client, &cluster, Rates::UNLIMITED).await;
+    let removal = removal(&case.desired, &found.unwrap());
+    let theirs = format!(
+        "{}/federatedIdentityCredentials/theirs",
+        identity(&case, "idB")
+    );
+    let properties = json!({"issuer": "https://their.cluster", "subject": "s", "audiences": ["a"]});
+    put(&scene, &theirs, &json!({"properties": properties})).await;
+    let rates = Rates::UNLIMITED;
+    let left = destroy(&removal, &case.desired, &client, &cluster, rates, &unseen()).await;
+    let left = left.unwrap().join("\n");
+    assert!(
+        left.contains("identity idB: others trust it") && left.contains("theirs"),
+        "{left}"
+    );
+    assert!(has(&case, "identity idB").await && !has(&case, "identity idA").await);
 }
