@@ -106,11 +106,8 @@ impl Removal {
         things: &BTreeSet<&Made>,
         found: &Found,
     ) -> bool {
-        let of_azure =
-            |made: &&&Made| !matches!(made.thing, Thing::ServiceAccount(_) | Thing::Annotations(_));
         let Some(there) = found.identities.get(name) else {
-            self.gone
-                .extend(things.iter().filter(of_azure).map(|made| (*made).clone()));
+            self.without_identity(name, things, found);
             return false;
         };
         let itself = Made {
@@ -122,8 +119,7 @@ impl Removal {
             self.left.push(format!(
                 "identity {name}: made by setup, but made anew by another since"
             ));
-            self.gone
-                .extend(things.iter().filter(of_azure).map(|made| (*made).clone()));
+            self.without_identity(name, things, found);
             return false;
         }
         for made in things {
@@ -174,6 +170,27 @@ impl Removal {
         }
         self.push(&itself, Act::DeleteIdentity(name.to_owned()));
         true
+    }
+
+    /// What went with an identity that somebody deleted is gone; its role assignments stay behind, and go by the principal
+    /// that the ledger has.
+    fn without_identity(&mut self, name: &str, things: &BTreeSet<&Made>, found: &Found) {
+        for made in things {
+            match (&made.thing, found.ledger.0.get(*made)) {
+                (Thing::ServiceAccount(_) | Thing::Annotations(_), _) => {}
+                (Thing::RoleAssignment { scope, role }, Some(State::MadeAs(principal))) => {
+                    let revoke = Act::Revoke {
+                        identity: name.to_owned(),
+                        scope: scope.clone(),
+                        name: assignment_name(scope, principal, role).to_string(),
+                    };
+                    self.push(made, revoke);
+                }
+                _ => {
+                    self.gone.insert((*made).clone());
+                }
+            }
+        }
     }
 
     fn role(

@@ -151,3 +151,19 @@ async fn a_credential_that_comes_between_plan_and_deletion_keeps_the_identity() 
     );
     assert!(has(&case, "identity idB").await && !has(&case, "identity idA").await);
 }
+
+#[tokio::test]
+async fn a_role_goes_though_somebody_deleted_its_identity() {
+    let scene = Scene::start().await;
+    let case = scene.case("orphan");
+    assert_eq!(case.apply(Death::Never).await.1, None);
+    for name in ["idA", "idB"] {
+        arm(&scene.azure, Method::DELETE, &identity(&case, name), None).await;
+    }
+    assert_eq!(case.destroy(Death::Never).await.1, None);
+    let journal = scene.azure.journal().into_iter();
+    let revoked =
+        journal.filter(|it| it.method == "DELETE" && it.path.contains("/roleAssignments/"));
+    let statuses: Vec<_> = revoked.map(|it| it.status).collect();
+    assert_eq!(statuses, [200]);
+}
