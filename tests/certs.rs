@@ -14,8 +14,7 @@ use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
-use support::{Certificates, Program, free_port, loopback};
+use support::{Certificates, Program, configuration, free_port, loopback};
 use x509_parser::oid_registry::OID_EC_P256;
 use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::X509Certificate;
@@ -177,18 +176,6 @@ impl World {
             .await
             .map(|reply| reply.status().as_u16())
     }
-}
-
-fn configuration(bundle: &str) -> Value {
-    let service = json!({"name": "identity-injector", "namespace": "identity-injector-system"});
-    json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": "identity-injector"},
-        "webhooks": [{
-            "name": "pods.identity-injector.io", "admissionReviewVersions": ["v1"], "sideEffects": "None",
-            "clientConfig": {"caBundle": bundle, "service": service},
-        }],
-    })
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A port that is free now.
 pub fn free_port() -> u16 {
@@ -256,4 +256,17 @@ pub async fn arm(
 /// A listener's address on loopback.
 pub fn loopback(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+/// The webhook's registration, with that caBundle, which is base64 of PEM.
+pub fn configuration(bundle: &str) -> Value {
+    let service = json!({"name": "identity-injector", "namespace": "identity-injector-system"});
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+        "metadata": {"name": "identity-injector"},
+        "webhooks": [{
+            "name": "pods.identity-injector.io", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+            "clientConfig": {"caBundle": bundle, "service": service},
+        }],
+    })
 }

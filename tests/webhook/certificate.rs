@@ -2,23 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::Value;
 
-use crate::support::Certificates;
+use crate::support::{Certificates, configuration};
 use crate::world::{World, pod, review};
 
-fn configuration(ca_pem: &str) -> serde_json::Value {
+fn believing(ca_pem: &str) -> Value {
     use base64::Engine;
-    let bundle = base64::engine::general_purpose::STANDARD.encode(ca_pem);
-    let service = json!({"name": "identity-injector", "namespace": "identity-injector-system"});
-    json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
-        "metadata": {"name": "identity-injector"},
-        "webhooks": [{
-            "name": "pods.identity-injector.io", "admissionReviewVersions": ["v1"], "sideEffects": "None",
-            "clientConfig": {"caBundle": bundle, "service": service},
-        }],
-    })
+    configuration(&base64::engine::general_purpose::STANDARD.encode(ca_pem))
 }
 
 #[tokio::test]
@@ -37,7 +28,7 @@ async fn is_ready_only_while_api_servers_believe_the_certificate() {
         ("the right one again", right, true),
     ];
     for (case, bundle, believed) in table {
-        world.kube.put(configuration(bundle)).unwrap();
+        world.kube.put(believing(bundle)).unwrap();
         let expected = match believed {
             true => (200, "ok".to_owned()),
             false => (503, "not ready, pending: ca-bundle".to_owned()),
@@ -48,7 +39,7 @@ async fn is_ready_only_while_api_servers_believe_the_certificate() {
         assert!(metrics.contains(&in_sync), "{case}: {metrics}");
     }
     // Nobody calls a webhook that is registered nowhere, and it is still to be registered.
-    world.kube.put(configuration("")).unwrap();
+    world.kube.put(believing("")).unwrap();
     until(&world, "not believed", "/readyz", |answer| answer.0 == 503).await;
     let kind = "MutatingWebhookConfiguration";
     world.kube.delete(kind, "", "identity-injector").unwrap();
